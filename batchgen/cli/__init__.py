@@ -1,0 +1,1 @@
+"""One file per verb: arguments to values, one call, an exit code."""

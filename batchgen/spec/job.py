@@ -1,0 +1,131 @@
+"""The job as values: everything that a job file says, resolved, checked and frozen.
+
+It refuses to read files (see `load.py`) and to know the network. A `Job` holds no secret: of the key it knows the name
+of the variable alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from batchgen.catalog.catalog import Model, Provider
+
+Renew = Literal["never", "daily", "weekly"]
+OnUnknown = Literal["retry", "hold"]
+Period = Literal["life", "run", "day", "week", "month"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on how hard a provider is used; None leaves it to what the provider allows."""
+
+    concurrency: int | None = None
+    """Paid calls in flight at once."""
+    requests_per_minute: float | None = None
+    timeout_s: float | None = None
+    """How long one paid call may take before its outcome counts as unknown."""
+    give_up_after_s: float | None = None
+    """How long a run waits for a provider that answers nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent within `per`; in flight and maybe billed count as spent. None is no bound."""
+
+    images: int | None = None
+    cost: Decimal | None = None
+    per: Period = "life"
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Which seeds every prompt is made with: `fixed` ones, or `count` derived ones."""
+
+    fixed: tuple[int, ...] | None = None
+    count: int = 1
+    renew: Renew = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """One entry of `models:`."""
+
+    model: Model
+    label: str
+    params: Mapping[str, Any]
+    extra_params: Mapping[str, Any]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prompt of the job before its variables are filled in.
+
+    `prompt`, `params` and `extra_params` may hold `{x}` unless `literal`; `columns` are the row's own variables.
+    """
+
+    id: str
+    prompt: str
+    params: Mapping[str, Any]
+    extra_params: Mapping[str, Any]
+    models: tuple[str, ...] | None
+    """Ids, labels or globs that this row is for; None is every model."""
+    seeds: Seeds | None
+    """The row's own seeds; None is the job's."""
+    columns: Mapping[str, str]
+    literal: bool
+    folder: Path
+    """What relative input pictures of this row are relative to."""
+    place: str
+    """`file:line`, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go and how they are named."""
+
+    folder: Path
+    name: str
+    ascii: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFile:
+    """What became of one prompt file's columns: `plan` shows it."""
+
+    path: str
+    rows: int
+    sent: tuple[str, ...]
+    variables: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A validated job. `identity` names the provider in task ids: `name`, or `name@local` on a loopback address."""
+
+    name: str
+    path: Path
+    provider: Provider
+    identity: str
+    base_url: str
+    key_env: str | None
+    proxy: str | None
+    rows: tuple[Row, ...]
+    variables: Mapping[str, Mapping[str, str]]
+    """Variable -> short name -> text, in the order of the file."""
+    models: tuple[ModelUse, ...]
+    seeds: Seeds
+    params: Mapping[str, Any]
+    extra_params: Mapping[str, Any]
+    set_params: Mapping[str, Any]
+    """Fields given with `--set`: they win over every other place."""
+    exclude: tuple[Mapping[str, str], ...]
+    budget: Budget
+    on_unknown: OnUnknown
+    limits: Limits
+    output: Output
+    files: tuple[PromptFile, ...] = ()
+    warnings: tuple[str, ...] = ()

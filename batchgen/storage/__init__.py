@@ -1,0 +1,1 @@
+"""What must not be lost: the ledger, the pictures, the manifest."""
