@@ -1,0 +1,168 @@
+"""One paid call over the network, and nothing around it: no retry, no redirect, no second connection.
+
+Every call has a connection of its own: an answer that comes late on a kept-alive one would be filed under another
+prompt. Whether the request left is asked of the transport's own hooks, because it decides whether money may be gone.
+The key goes to the provider's origin alone, and into no message.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from batchgen import __version__
+from batchgen.api.dialects import parse_error
+from batchgen.api.outcomes import Facts
+
+CONNECT_TIMEOUT_S = 10.0
+ERROR_BODY_AT_MOST = 64 * 1024
+ANSWER_AT_MOST = 192 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one call ended: the facts for `outcomes.classify`, and the body when it was a complete success answer."""
+
+    facts: Facts
+    body: bytes = field(default=b"", repr=False)
+    latency_s: float = 0.0
+    retry_after: str = ""
+    date: str = ""
+    """The server's own clock, as its `Date` header says it."""
+
+
+class Caller:
+    """The session that paid calls go through; an async context manager.
+
+    Raises nothing for what a provider or a network does: every end of a call is an `Answer`.
+    """
+
+    def __init__(self, url: str, key: str | None, *, proxy: str | None = None, at_once: int = 64) -> None:
+        self._url = url
+        self._key = key
+        self._proxy = proxy
+        self._at_once = at_once
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_mark_sent)
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"batchgen/{__version__}",
+        }
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=self._at_once + 8, ttl_dns_cache=60),
+            headers=headers,
+            trace_configs=[trace],
+            auto_decompress=False,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(self, body: bytes, *, idempotency_key: str, timeout_s: float) -> Answer:
+        """Send one paid request and wait for its end, at most `timeout_s` seconds.
+
+        Cancelling it leaves the outcome unknown; the caller has to record that.
+        """
+        assert self._session is not None, "used outside its context"
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        state = _CallState()
+        try:
+            async with self._session.post(
+                self._url,
+                data=body,
+                headers={"Idempotency-Key": idempotency_key},
+                allow_redirects=False,
+                proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+                trace_request_ctx=state,
+            ) as response:
+                state.status = response.status
+                answer = await _read(response, state)
+        except Exception as error:  # noqa: BLE001  # the transport's errors are many; each only means "no complete answer"
+            facts = Facts(
+                sent=state.sent,
+                complete=False,
+                status=state.status,
+                trouble=describe(error, self._url, timeout_s),
+                certificate=isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError),
+            )
+            answer = Answer(facts)
+        return Answer(answer.facts, answer.body, loop.time() - started, answer.retry_after, answer.date)
+
+
+@dataclass(slots=True)
+class _CallState:
+    """What the transport's hooks learn about one call while it runs."""
+
+    sent: bool = False
+    status: int | None = None
+
+
+async def _mark_sent(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    context.trace_request_ctx.sent = True
+
+
+async def _read(response: aiohttp.ClientResponse, state: _CallState) -> Answer:
+    success = 200 <= response.status < 300
+    most = ANSWER_AT_MOST if success else ERROR_BODY_AT_MOST
+    blocks: list[bytes] = []
+    size = 0
+    async for block in response.content.iter_any():
+        blocks.append(block)
+        size += len(block)
+        if size > most:
+            break
+    body = b"".join(blocks)[:most]
+    retry_after = response.headers.get("Retry-After", "")[:100]
+    date = response.headers.get("Date", "")[:100]
+    if success:
+        return Answer(Facts(sent=True, complete=True, status=response.status), body, 0.0, retry_after, date)
+    error = parse_error(body)
+    state.sent = True
+    return Answer(Facts(sent=True, complete=True, status=response.status, error=error), b"", 0.0, retry_after, date)
+
+
+def describe(error: BaseException, url: str, timeout_s: float | None = None) -> str:
+    """A transport error in plain words, without anything secret: never the library's own text of a request."""
+    host = url.split("/")[2] if "//" in url else url
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
+        return f"the certificate of {host} is not trusted"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {host} cannot be looked up"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"{host} did not accept a connection within {CONNECT_TIMEOUT_S:.0f} s"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {host}: {_os_words(error.os_error)}"
+    if isinstance(error, TimeoutError):
+        return f"no complete answer from {host} within {timeout_s:.0f} s" if timeout_s else f"{host} was too slow"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return f"the answer of {host} was cut off"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return f"{host} closed the connection before its answer was complete"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{host} answered with something that is not HTTP"
+    return f"the connection to {host} failed ({type(error).__name__})"
+
+
+def _os_words(error: Any) -> str:
+    text = getattr(error, "strerror", None)
+    return str(text).lower() if text else "the connection failed"

@@ -1,0 +1,135 @@
+"""One result link to bytes: free, repeatable, and without anything secret.
+
+The session carries no key, no cookie and no proxy of the environment; every socket it opens is checked (see
+`addresses.py`), also after a redirect. It refuses to decide whether to try again and to know what a picture is.
+"""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from batchgen import __version__
+from batchgen.api.addresses import AddressRefused, guarded_socket, is_loopback_host, origin
+from batchgen.api.call import CONNECT_TIMEOUT_S, describe
+
+BLOCK = 1024 * 1024
+PICTURE_AT_MOST = 64 * 1024 * 1024
+REDIRECTS_AT_MOST = 3
+_SLOWEST_BYTES_PER_S = 50_000
+_READ_TIMEOUT_S = 30.0
+_GONE = frozenset({403, 404, 410})
+
+
+class LinkDead(Exception):
+    """The server says that the picture is not there (403, 404, 410)."""
+
+
+class FetchFailed(Exception):
+    """The picture did not come this time; another try may bring it. `final` when no try ever will."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+class Downloader:
+    """The session that pictures are downloaded through; an async context manager.
+
+    `base_url` is the provider's: relative links are resolved against it, and only a provider on this machine may link
+    to this machine or use plain http.
+    """
+
+    def __init__(self, base_url: str, *, at_once: int = 16) -> None:
+        self._base_url = base_url
+        self._local = is_loopback_host(urlsplit(base_url).hostname or "")
+        self._at_once = at_once
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            limit=self._at_once, ttl_dns_cache=60, socket_factory=guarded_socket(allow_loopback=self._local)
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"Accept-Encoding": "identity", "User-Agent": f"batchgen/{__version__}"},
+            auto_decompress=False,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def fetch(self, link: str, write: Callable[[bytes], Awaitable[None]]) -> int:
+        """Pass the picture behind `link` to `write` in blocks and return its length in bytes.
+
+        The blocks are whole only when this returns. Raises LinkDead or FetchFailed; errors of `write` pass through.
+        """
+        assert self._session is not None, "used outside its context"
+        url = urljoin(origin(self._base_url), link)
+        for _ in range(REDIRECTS_AT_MOST + 1):
+            self._check(url)
+            try:
+                async with self._session.get(url, allow_redirects=False, timeout=_timeout()) as response:
+                    if response.status in {301, 302, 303, 307, 308}:
+                        url = urljoin(url, response.headers.get("Location", ""))
+                        continue
+                    return await _receive(response, write)
+            except AddressRefused as error:
+                raise FetchFailed(str(error), final=True) from None
+            except (aiohttp.ClientError, TimeoutError) as error:
+                refused = getattr(error, "os_error", None)
+                if isinstance(refused, AddressRefused):
+                    raise FetchFailed(str(refused), final=True) from None
+                raise FetchFailed(describe(error, url)) from None
+        raise FetchFailed(f"more than {REDIRECTS_AT_MOST} redirects", final=True)
+
+    def _check(self, url: str) -> None:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        plain_is_fine = parts.scheme == "http" and self._local and is_loopback_host(host)
+        if not host or (parts.scheme != "https" and not plain_is_fine):
+            scheme = parts.scheme[:20] or "no scheme"
+            raise FetchFailed(f"the link uses {scheme}; only https is followed", final=True)
+        if parts.username or parts.password:
+            raise FetchFailed("the link carries a user name", final=True)
+
+
+def _timeout() -> aiohttp.ClientTimeout:
+    total = 60 + PICTURE_AT_MOST / _SLOWEST_BYTES_PER_S
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT_S, sock_read=_READ_TIMEOUT_S)
+
+
+async def _receive(response: aiohttp.ClientResponse, write: Callable[[bytes], Awaitable[None]]) -> int:
+    if response.status in _GONE:
+        raise LinkDead(f"the server says {response.status} for this link")
+    if response.status != 200:
+        raise FetchFailed(f"the server says {response.status} for this link")
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise FetchFailed("the picture came compressed, which was not asked for", final=True)
+    length = response.content_length
+    if length is not None and length > PICTURE_AT_MOST:
+        raise FetchFailed(f"the picture has {length:,} bytes, more than the {PICTURE_AT_MOST:,} allowed", final=True)
+    held: list[bytes] = []
+    held_size = size = 0
+    async for block in response.content.iter_any():
+        size += len(block)
+        if size > PICTURE_AT_MOST:
+            raise FetchFailed(f"the picture has more than the {PICTURE_AT_MOST:,} bytes allowed", final=True)
+        held.append(block)
+        held_size += len(block)
+        if held_size >= BLOCK:
+            await write(b"".join(held))
+            held, held_size = [], 0
+    if held:
+        await write(b"".join(held))
+    if length is not None and size != length:
+        raise FetchFailed(f"cut off after {size:,} of {length:,} bytes")
+    return size
