@@ -1,0 +1,203 @@
+"""The durable truth about every task, call and picture of one output folder: an SQLite file with one writer.
+
+One thread holds the one writing connection; operations that arrive together are committed together, each fsynced
+before anyone is told (WAL with synchronous=FULL). What the operations do stands in `purchases.py`; this module owns the
+file, the thread and the transaction, and refuses to know what is stored.
+"""
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from batchgen.errors import StorageError
+from batchgen.storage import schema
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], T]
+
+FILE_NAME = "ledger.sqlite3"
+_GROUP_AT_MOST = 256
+
+
+@dataclass(slots=True)
+class _Waiting:
+    operation: Operation[Any]
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.future.cancelled():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Ledger:
+    """An open ledger. `write` runs an operation in a transaction and returns when it is durable."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the ledger at `path`. Raises StorageError when it is corrupt, newer or not writable.
+
+        The caller holds the folder's lock: two writing connections could corrupt the file on older SQLite.
+        """
+        self.path = path
+        self._connection = _open(path)
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run `operation` in the writer's next transaction; its result, once the transaction is on the disk.
+
+        What it raises is raised here, with nothing of it written. Raises StorageError when the disk refuses.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Waiting(operation, loop, future))
+        # A cancelled caller must not leave half of a purchase recorded: the operation goes on, only the waiting ends.
+        return await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Finish what is queued, fold the log into the file and close it. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    def _work(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group = [first]
+            last = False
+            while len(group) < _GROUP_AT_MOST and not self._queue.empty():
+                item = self._queue.get()
+                if item is None:
+                    last = True
+                    break
+                group.append(item)
+            self._commit(group)
+            if last:
+                return
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        """Run a group in one transaction; when one of them fails, each in one of its own, so that it fails alone."""
+        try:
+            self._transaction(group)
+        except BaseException:  # noqa: BLE001  # whatever it is belongs to the caller whose operation raised it
+            for item in group:
+                try:
+                    self._transaction([item])
+                except BaseException as error:  # noqa: BLE001
+                    item.error = _translated(error, self.path)
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+        for item in group:
+            by_loop.setdefault(item.loop, []).append(item)
+        for loop, items in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_settle_all, items)
+
+    def _transaction(self, group: list[_Waiting]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for item in group:
+                item.result = item.operation(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # a full disk has already rolled back; a second ROLLBACK would hide it
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _settle_all(items: list[_Waiting]) -> None:
+    for item in items:
+        item.settle()
+
+
+def open_reader(folder: Path) -> sqlite3.Connection | None:
+    """A read-only connection to a folder's ledger, or None when it has none. Raises StorageError as `Ledger` does."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        _refuse_newer(connection, path)
+    except sqlite3.Error as error:
+        raise _translated(error, path) from None
+    return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        # Its own permissions, whatever the umask: it holds links that are worth money.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+        connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise _translated(error, path) from None
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        _refuse_newer(connection, path)
+        check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if check != "ok":
+            raise sqlite3.DatabaseError(check)
+        schema.migrate(connection)
+        _sync_folder(path.parent)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _translated(error, path) from None
+    except StorageError:
+        connection.close()
+        raise
+    return connection
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+    found = schema.version_of(connection)
+    if found > schema.VERSION:
+        raise StorageError(
+            f"{path} was written by a newer batchgen (ledger version {found}, this one knows {schema.VERSION})",
+            "update batchgen; nothing was changed",
+        )
+
+
+def _translated(error: BaseException, path: Path) -> BaseException:
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError | sqlite3.IntegrityError
+    ):
+        return StorageError(
+            f"{path} is damaged: {error}",
+            f"nothing was sent; keep the file and make a new ledger with `batchgen verify {path.parent} --rebuild`",
+        )
+    if isinstance(error, sqlite3.OperationalError):
+        return StorageError(f"{path} cannot be written: {error}", "check free space and permissions, then run again")
+    if isinstance(error, OSError):
+        words = (error.strerror or "the system refused").lower()
+        return StorageError(f"{path} cannot be opened: {words}", "check the folder's permissions")
+    return error

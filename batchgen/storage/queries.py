@@ -1,0 +1,226 @@
+"""What the ledger knows, as values: states, waiting pictures, money, and the rows of the manifest.
+
+Everything here only reads, through the writer's connection or a read-only one.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A picture that is paid for and not on disk yet; times are UTC seconds since the epoch."""
+
+    picture_id: int
+    task_id: str
+    attempt_id: int
+    label: str
+    prompt_id: str
+    name: str
+    number: int
+    url: str | None
+    spool: str | None
+    item: int
+    billed_at: float
+    expires_at: float
+    asked_size: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A call that was in flight when its run ended."""
+
+    attempt_id: int
+    task_id: str
+    label: str
+    model: str
+    run_id: str
+    sent_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """One scope's spending in one currency: counts of pictures, and millionths of the currency."""
+
+    currency: str
+    calls: int
+    images_reserved: int
+    images_billed: int
+    images_maybe: int
+    reserved: int
+    billed: int
+    maybe: int
+
+
+def states_of(connection: sqlite3.Connection, task_ids: Sequence[str]) -> dict[str, str]:
+    """The state of each of those tasks that the ledger knows."""
+    known: dict[str, str] = {}
+    for start in range(0, len(task_ids), 500):
+        part = task_ids[start : start + 500]
+        marks = ",".join("?" * len(part))
+        rows = connection.execute(f"SELECT task_id, state FROM tasks WHERE task_id IN ({marks})", part)  # noqa: S608
+        known.update((row["task_id"], row["state"]) for row in rows)
+    return known
+
+
+_WAITING = (
+    "SELECT p.picture_id, p.task_id, p.attempt_id, p.number, p.url, p.spool, p.item, p.billed_at, p.expires_at,"
+    " t.label, t.name, t.record FROM pictures p JOIN tasks t USING (task_id) WHERE p.state = 'waiting'"
+)
+
+
+def waiting(connection: sqlite3.Connection) -> list[Waiting]:
+    """Every picture that is paid for and not on disk, the link that dies first in front."""
+    return [_waiting(row) for row in connection.execute(f"{_WAITING} ORDER BY p.expires_at, p.picture_id")]
+
+
+def waiting_of(connection: sqlite3.Connection, picture_ids: Sequence[int]) -> list[Waiting]:
+    """Those of the given pictures that wait."""
+    marks = ",".join("?" * len(picture_ids))
+    return [_waiting(row) for row in connection.execute(f"{_WAITING} AND p.picture_id IN ({marks})", picture_ids)]
+
+
+def _waiting(row: sqlite3.Row) -> Waiting:
+    record = json.loads(row["record"])
+    return Waiting(
+        picture_id=row["picture_id"],
+        task_id=row["task_id"],
+        attempt_id=row["attempt_id"],
+        label=row["label"],
+        prompt_id=record["prompt_id"],
+        name=row["name"],
+        number=row["number"],
+        url=row["url"],
+        spool=row["spool"],
+        item=row["item"],
+        billed_at=row["billed_at"],
+        expires_at=row["expires_at"],
+        asked_size=str(record["params"].get("size", "")),
+    )
+
+
+def sending(connection: sqlite3.Connection) -> list[Sending]:
+    """The calls whose end nobody wrote down: their process died."""
+    rows = connection.execute(
+        "SELECT a.attempt_id, a.task_id, a.run_id, a.sent_at, t.label, t.model"
+        " FROM attempts a JOIN tasks t USING (task_id) WHERE a.state = 'sending' ORDER BY a.attempt_id"
+    )
+    return [Sending(row[0], row[1], row[4], row[5], row[2], row[3]) for row in rows]
+
+
+def money(connection: sqlite3.Connection, scope: str) -> tuple[Money, ...]:
+    """What a scope (`life`, `run:ID`, `day:2026-05-01`, …) holds, per currency."""
+    rows = connection.execute(
+        "SELECT currency, calls, images_reserved, images_billed, images_maybe, reserved, billed, maybe"
+        " FROM totals WHERE scope = ? ORDER BY currency",
+        (scope,),
+    )
+    return tuple(Money(*row) for row in rows)
+
+
+def counts(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """Tasks of the folder by (label, state)."""
+    rows = connection.execute("SELECT label, state, COUNT(*) FROM tasks GROUP BY label, state")
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def stored_pictures(connection: sqlite3.Connection) -> int:
+    """How many pictures are stored: the lines that the manifest has to have."""
+    count: int = connection.execute("SELECT COUNT(*) FROM pictures WHERE state = 'stored'").fetchone()[0]
+    return count
+
+
+_MANIFEST = (
+    "SELECT p.*, t.record, t.label, t.model, a.request_id, a.latency_s, a.price, a.currency,"
+    " (SELECT COUNT(*) FROM attempts b WHERE b.task_id = p.task_id AND b.posted = 1 AND b.kind != 'rate_limited')"
+    " AS posts, (SELECT COUNT(*) FROM attempts b WHERE b.task_id = p.task_id AND b.state = 'unknown') AS unknowns,"
+    " r.job AS run_job, r.version AS run_version FROM pictures p JOIN tasks t USING (task_id)"
+    " JOIN attempts a USING (attempt_id) LEFT JOIN runs r ON r.run_id = p.run_id WHERE p.state = 'stored'"
+)
+
+
+def manifest_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Every stored picture as the manifest lists it, in the order they were stored."""
+    for row in connection.execute(f"{_MANIFEST} ORDER BY p.stored_at, p.picture_id"):
+        yield _manifest_row(row)
+
+
+def manifest_rows_of(connection: sqlite3.Connection, picture_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """The manifest's rows of some pictures that were just stored."""
+    marks = ",".join("?" * len(picture_ids))
+    rows = connection.execute(f"{_MANIFEST} AND p.picture_id IN ({marks}) ORDER BY p.picture_id", picture_ids)
+    return [_manifest_row(row) for row in rows]
+
+
+def _manifest_row(row: sqlite3.Row) -> dict[str, Any]:
+    record = json.loads(row["record"])
+    return {
+        "file_name": row["file_name"],
+        "task_id": row["task_id"],
+        **task_columns(record),
+        "width": row["width"],
+        "height": row["height"],
+        "format": row["format"],
+        "bytes": row["bytes"],
+        "sha256": row["sha256"],
+        "source_sha256": row["source_sha256"],
+        "flags": json.loads(row["flags"]),
+        "cost": row["price"],
+        "currency": row["currency"],
+        "request_id": row["request_id"],
+        "created_at": row["billed_at"],
+        "latency_s": row["latency_s"],
+        "attempts": row["posts"],
+        "maybe_billed": row["unknowns"],
+        "job": row["run_job"] or "",
+        "run_id": row["run_id"],
+        "version": row["run_version"] or "",
+        "picture": row["number"],
+    }
+
+
+def task_columns(record: dict[str, Any]) -> dict[str, Any]:
+    """The columns that the manifest and the list of failures share: what was asked for."""
+    return {
+        "prompt_id": record["prompt_id"],
+        "row": record["row"],
+        "prompt": record["prompt"],
+        "negative_prompt": str(record["params"].get("negative_prompt", "")),
+        "vars": record["vars"],
+        "provider": record["provider"],
+        "model": record["model"],
+        "label": record["label"],
+        "seed": record["seed"],
+        "try": record["try"],
+        "index": record["index"],
+        "night": record["night"],
+        "params": record["params"] | ({"extra_params": record["extra_params"]} if record["extra_params"] else {}),
+    }
+
+
+def failure_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Every task that ended without its picture, or whose outcome is unknown, as `failures.jsonl` lists it."""
+    rows = connection.execute(
+        "SELECT t.*, a.request_id, a.price, a.currency, a.images,"
+        " (SELECT COUNT(*) FROM attempts b WHERE b.task_id = t.task_id AND b.posted = 1 AND b.kind != 'rate_limited')"
+        " AS posts, (SELECT COUNT(*) FROM attempts b WHERE b.task_id = t.task_id AND b.state = 'unknown') AS unknowns"
+        " FROM tasks t JOIN attempts a ON a.attempt_id ="
+        " (SELECT MAX(attempt_id) FROM attempts b WHERE b.task_id = t.task_id)"
+        " WHERE t.state IN ('failed', 'unknown', 'expired', 'lost') ORDER BY a.attempt_id"
+    )
+    for row in rows:
+        yield {
+            "task_id": row["task_id"],
+            **task_columns(json.loads(row["record"])),
+            "state": row["state"],
+            "class": row["kind"],
+            "message": row["message"],
+            "request_id": row["request_id"],
+            "attempts": row["posts"],
+            "maybe_billed": row["unknowns"],
+            "cost": None if row["price"] is None else row["price"] * row["images"],
+            "currency": row["currency"],
+        }

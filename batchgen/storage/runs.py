@@ -1,0 +1,45 @@
+"""The executions that a folder has seen: when, of which job, how each ended. Operations for `Ledger.write`."""
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from typing import Any
+
+from batchgen.storage.purchases import dump_json
+
+
+def start_run(
+    connection: sqlite3.Connection,
+    *,
+    run_id: str,
+    job: str,
+    resolved: dict[str, Any],
+    night: str,
+    version: str,
+    at: float,
+) -> None:
+    """Note that a run begins, with its resolved job (kept once however often it runs)."""
+    text = dump_json(resolved).encode("utf-8")
+    digest = hashlib.sha256(text).hexdigest()
+    connection.execute("INSERT OR IGNORE INTO jobs(sha256, body) VALUES (?, ?)", (digest, zlib.compress(text)))
+    connection.execute(
+        "INSERT INTO runs(run_id, job, job_sha256, night, version, started_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (run_id, job, digest, night, version, at),
+    )
+
+
+def end_run(connection: sqlite3.Connection, *, run_id: str, exit_code: int, at: float) -> None:
+    """Note how a run ended. A run without an end was killed."""
+    connection.execute("UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?", (at, exit_code, run_id))
+
+
+def last_job(connection: sqlite3.Connection) -> dict[str, Any] | None:
+    """The resolved job of the folder's last run, or None."""
+    row = connection.execute(
+        "SELECT body FROM jobs WHERE sha256 = (SELECT job_sha256 FROM runs ORDER BY started_at DESC LIMIT 1)"
+    ).fetchone()
+    if row is None:
+        return None
+    loaded: dict[str, Any] = json.loads(zlib.decompress(row["body"]))
+    return loaded
