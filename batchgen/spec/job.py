@@ -5,7 +5,7 @@ of the variable alone.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +63,8 @@ class ModelUse:
 class Row:
     """One prompt of the job before its variables are filled in.
 
-    `prompt`, `params` and `extra_params` may hold `{x}` unless `literal`; `columns` are the row's own variables.
+    `prompt`, `params` and `extra_params` may hold `{x}` unless `literal`; `columns` are the row's own variables, by their
+    names in lower case. Relative input pictures are relative to the job file's folder.
     """
 
     id: str
@@ -76,8 +77,6 @@ class Row:
     """The row's own seeds; None is the job's."""
     columns: Mapping[str, str]
     literal: bool
-    folder: Path
-    """What relative input pictures of this row are relative to."""
     place: str
     """`file:line`, for messages."""
 
@@ -104,7 +103,9 @@ class PromptFile:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A validated job. `identity` names the provider in task ids: `name`, or `name@local` on a loopback address."""
+    """A validated job. Relative input pictures are relative to the folder of `path`, which is absolute.
+    `identity` names the provider in task ids: `name`, or `name@local` on a loopback address.
+    """
 
     name: str
     path: Path
@@ -123,9 +124,11 @@ class Job:
     set_params: Mapping[str, Any]
     """Fields given with `--set`: they win over every other place."""
     exclude: tuple[Mapping[str, str], ...]
-    budget: Budget
+    budgets: tuple[Budget, ...]
     on_unknown: OnUnknown
     limits: Limits
     output: Output
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Input pictures of the job: absolute path -> SHA-256 of the file's bytes when the job was read."""
     files: tuple[PromptFile, ...] = ()
     warnings: tuple[str, ...] = ()

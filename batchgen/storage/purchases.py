@@ -56,6 +56,8 @@ class Begun:
     idempotency_key: str
     number: int
     name: str
+    again: bool
+    """Whether it repeats a call of unknown outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def begin(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap]) -
     )
     _add(connection, intent.scopes, intent.currency, calls=1, images_reserved=intent.images, reserved=_money(intent))
     assert cursor.lastrowid is not None
-    return Begun(cursor.lastrowid, key, number, name)
+    return Begun(cursor.lastrowid, key, number, name, again)
 
 
 def give_back(connection: sqlite3.Connection, attempt_id: int, ending: Ending) -> None:

@@ -98,8 +98,24 @@ def _waiting(row: sqlite3.Row) -> Waiting:
         item=row["item"],
         billed_at=row["billed_at"],
         expires_at=row["expires_at"],
-        asked_size=str(record["params"].get("size", "")),
+        asked_size=str(record["params"].get("size") or record["params"].get("aspect_ratio") or ""),
     )
+
+
+def file_names_of(connection: sqlite3.Connection, task_id: str) -> set[str]:
+    """The files that a task's stored pictures have."""
+    rows = connection.execute(
+        "SELECT file_name FROM pictures WHERE task_id = ? AND file_name IS NOT NULL AND state = 'stored'", (task_id,)
+    )
+    return {row["file_name"] for row in rows}
+
+
+def spool_in_use(connection: sqlite3.Connection, spool: str) -> bool:
+    """Whether a picture still waits for that spooled answer."""
+    row = connection.execute(
+        "SELECT 1 FROM pictures WHERE attempt_id = ? AND spool IS NOT NULL AND state = 'waiting'", (int(spool),)
+    ).fetchone()
+    return row is not None
 
 
 def sending(connection: sqlite3.Connection) -> list[Sending]:

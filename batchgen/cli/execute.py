@@ -1,0 +1,151 @@
+"""Wires one run together: lock, ledger, embedded sandbox, displays, signals. Shared by `run` and `recover`."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from batchgen.clock import RealClock
+from batchgen.engine.run import Control, RunOptions, run
+from batchgen.errors import BatchgenError, Exit, StorageError
+from batchgen.events import Listener, Notice
+from batchgen.spec.job import Job
+from batchgen.storage.files import ResultFolder
+from batchgen.storage.ledger import FILE_NAME, Ledger
+from batchgen.storage.lock import FolderLock
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How a run shows itself: `live` on a terminal, `json` for programs, else plain lines; `quiet` shows nothing."""
+
+    json: bool = False
+    quiet: bool = False
+
+
+@contextmanager
+def open_folder(path: Path) -> "Iterator[tuple[ResultFolder, Ledger]]":
+    """The output folder, locked, with its ledger. Raises LockedError, StorageError."""
+    with ExitStack() as stack:
+        stack.enter_context(FolderLock(path, RealClock()))
+        folder = stack.enter_context(ResultFolder(path))
+        if (path / "manifest.jsonl").exists() and not (path / FILE_NAME).exists():
+            raise StorageError(
+                f"{path} holds pictures and a manifest, but no ledger: starting afresh would buy them all again",
+                f"put {FILE_NAME} back, or make a new one with `batchgen verify {path} --rebuild`",
+            )
+        ledger = Ledger(path / FILE_NAME)
+        stack.callback(ledger.close)
+        yield folder, ledger
+
+
+def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict[str, Any] | None]:
+    """Run a job in this process to its end; its exit code and its report (None when it was cut short)."""
+    with open_folder(job.output.folder) as (folder, ledger):
+        try:
+            report = asyncio.run(_execute(job, options, display, folder, ledger))
+        except asyncio.CancelledError:
+            return Exit.SIGINT, None
+    return Exit(report["exit_code"]), report
+
+
+async def _execute(
+    job: Job, options: RunOptions, display: Display, folder: ResultFolder, ledger: Ledger
+) -> dict[str, Any]:
+    control = Control()
+    async with _provider(job, options) as connected:
+        with _displayed(display) as listeners, _signals(control, listeners):
+            return await run(job, connected, folder, ledger, clock=RealClock(), listeners=listeners, control=control)
+
+
+@asynccontextmanager
+async def _provider(job: Job, options: RunOptions) -> AsyncIterator[RunOptions]:
+    """The options with the provider's address; the embedded sandbox lives as long as the run."""
+    if not job.provider.embedded:
+        yield options
+        return
+    from batchgen.sandbox.server import SandboxOptions, start_sandbox
+
+    # A port that stays the same for a folder, and links without host and port: a picture that waits is found again.
+    wanted = 20_000 + zlib.crc32(str(job.output.folder.resolve()).encode()) % 20_000
+    try:
+        sandbox = await start_sandbox(SandboxOptions(port=wanted, absolute_links=False))
+    except OSError:
+        sandbox = await start_sandbox(SandboxOptions(port=0, absolute_links=False))
+    try:
+        yield replace(options, base_url=sandbox.base_url)
+    finally:
+        await sandbox.stop()
+
+
+@contextmanager
+def _displayed(display: Display) -> Iterator[list[Listener]]:
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if display.json:
+            from batchgen.views.json_lines import JsonLines
+
+            listeners.append(stack.enter_context(JsonLines(sys.stdout)))
+        elif not display.quiet:
+            listeners.append(stack.enter_context(_view()))
+        yield listeners
+
+
+def _view() -> AbstractContextManager[Any]:
+    if sys.stderr.isatty():
+        from batchgen.views.live import LiveView
+
+        return LiveView()
+    from batchgen.views.plain import PlainLines
+
+    return PlainLines(sys.stderr)
+
+
+@contextmanager
+def _signals(control: Control, listeners: list[Listener]) -> Iterator[None]:
+    """The first signal lets calls in flight end; a second one leaves now, with everything committed."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    codes = {signal.SIGINT: Exit.SIGINT, signal.SIGTERM: Exit.SIGTERM, signal.SIGHUP: Exit.SIGTERM}
+
+    def stop(number: signal.Signals) -> None:
+        if control.exit_code is not None:
+            task.cancel()
+            return
+        control.stop(codes[number])
+        message = "stopping: calls in flight are paid for, so their answers are awaited; again to leave now"
+        for listener in listeners:
+            with contextlib.suppress(Exception):
+                listener(Notice(at=RealClock().now(), level="warning", message=message))
+
+    for number in codes:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    finally:
+        for number in codes:
+            loop.remove_signal_handler(number)
+
+
+def check_runnable(job: Job) -> None:
+    """Raise what can be known before a lock is taken. So far: an unknown price under a cost budget."""
+    bounded = any(budget.cost is not None for budget in job.budgets)
+    unknown = [use.label for use in job.models if use.model.price is None]
+    if bounded and unknown:
+        raise _unknown_price(unknown)
+
+
+def _unknown_price(labels: list[str]) -> BatchgenError:
+    from batchgen.errors import BudgetError
+
+    return BudgetError(
+        f"the price of {', '.join(labels)} is unknown, so a cost budget cannot be kept",
+        "bound the job with `budget: {images: N}` instead, or take the model out",
+    )

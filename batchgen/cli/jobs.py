@@ -1,0 +1,102 @@
+"""What verbs share about their argument: a job file, or the output folder of one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from batchgen.cli.environment import Environment, read_environment
+from batchgen.errors import UsageError
+from batchgen.spec.job import Job
+
+if TYPE_CHECKING:
+    from batchgen.spec.plan import Plan
+
+job_argument = click.argument("job", type=click.Path(path_type=Path))
+jobs_argument = click.argument("jobs", nargs=-1, required=True, type=click.Path(path_type=Path))
+set_option = click.option(
+    "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Set a field for every model that takes it."
+)
+only_option = click.option(
+    "--only", multiple=True, metavar="NAME=VALUE", help="Only tasks whose model, prompt, seed or variable matches."
+)
+limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N tasks of the plan.")
+night_option = click.option(
+    "--night", metavar="DATE", default="", help="The night of a job that renews its seeds (2026-05-31)."
+)
+
+
+def open_job(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
+    """The job of a job file, or the last one that an output folder ran. Raises UsageError or JobError."""
+    environment = read_environment(path)
+    if path.is_dir():
+        return _from_folder(path, sets), environment
+    from batchgen.spec.load import load_job
+
+    return load_job(path, environment=environment.values, sets=sets), environment
+
+
+def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
+    from batchgen.spec.load import job_from_json
+    from batchgen.storage.ledger import open_reader
+    from batchgen.storage.runs import last_job
+
+    reader = open_reader(folder)
+    if reader is None:
+        raise UsageError(
+            f"{folder} is not the output folder of a job: it holds no ledger",
+            f"name the job file, or rebuild the ledger with `batchgen verify {folder} --rebuild`"
+            if (folder / "manifest.jsonl").exists()
+            else "name the job file instead",
+        )
+    try:
+        resolved = last_job(reader)
+    finally:
+        reader.close()
+    if resolved is None:
+        raise UsageError(f"the ledger in {folder} knows no run yet", "name the job file instead")
+    if sets:
+        raise UsageError("--set needs the job file, not its output folder", "name the job file")
+    return job_from_json(resolved)
+
+
+def parse_only(only: Sequence[str]) -> dict[str, str]:
+    """`--only name=value`, as a mapping. Raises UsageError for one without `=`."""
+    pairs = {}
+    for text in only:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--only {text}: write it as name=value", "for example --only model='*flux.1-dev'")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def night_for_run(job: Job, named: str) -> str:
+    """The night a run belongs to: the named one, else the present one; empty for a job that renews nothing."""
+    import datetime
+
+    from batchgen.clock import RealClock
+    from batchgen.spec.seeds import job_renew, named_night, night_of
+
+    renew = job_renew(job)
+    if named:
+        return named_night(named, renew)
+    offset = datetime.datetime.now().astimezone().utcoffset()
+    return night_of(RealClock().now(), renew, offset.total_seconds() if offset else 0.0)
+
+
+def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) -> "Plan":
+    """The job's plan against what its folder already holds; reads only."""
+    from batchgen.spec.expand import expand
+    from batchgen.spec.plan import make_plan
+    from batchgen.storage.ledger import open_reader
+    from batchgen.storage.queries import states_of
+
+    reader = open_reader(job.output.folder)
+    tasks = expand(job, night=night, limit=limit, only=only or None)
+    try:
+        return make_plan(job, tasks, lambda ids: {} if reader is None else states_of(reader, ids))
+    finally:
+        if reader is not None:
+            reader.close()

@@ -1,0 +1,132 @@
+"""The door: finds the verb, runs it, and turns how it ended into a message and an exit code.
+
+Verbs live in one module each and are imported only when they are asked for, so that `--help` answers at once.
+"""
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchgen import __version__
+from batchgen.errors import BatchgenError, Exit
+
+_GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "make",
+        (
+            ("init", "write the smallest useful job file"),
+            ("validate", "check job files and say what they ask for"),
+            ("plan", "what a job will make and what it will cost"),
+            ("run", "make the pictures that are missing"),
+            ("recover", "download what is paid for; never buys"),
+        ),
+    ),
+    ("look", (("status", "what a job or folder has, spent and misses"),)),
+    ("keep house", (("verify", "check every stored picture against the ledger"),)),
+    (
+        "set up",
+        (
+            ("models", "models, their fields and prices"),
+            ("sandbox", "a local server that speaks the images API, for free"),
+        ),
+    ),
+)
+_VERBS = {name: words for _, verbs in _GROUPS for name, words in verbs}
+
+
+class _Verbs(click.Group):
+    """Verbs by group in the help, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"batchgen.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _VERBS and Path(args[0]).suffix in {".yaml", ".yml"}:
+            ctx.fail(f"{args[0]} is a job file; did you mean `batchgen run {args[0]}`?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for title, verbs in _GROUPS:
+            with formatter.section(title.capitalize()):
+                formatter.write_dl([(name, words) for name, words in verbs])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Examples"):
+            formatter.write_text("batchgen init jobs/first.yaml")
+            formatter.write_text("batchgen plan jobs/first.yaml")
+            formatter.write_text("batchgen run jobs/first.yaml")
+        with formatter.section("Exit codes"):
+            formatter.write_text(
+                "0 done, 2 a mistake in the job (nothing spent), 3 some tasks failed for good, 4 provider unavailable, "
+                "5 budget reached, 6 local storage, 7 key or account, 8 another run is going, 9 unknown outcomes held, "
+                "130 or 143 stopped"
+            )
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="batchgen")
+def cli() -> None:
+    """Make pictures in batches with a hosted images API that charges for each one.
+
+    A YAML job file names prompts, models and seeds. `run` buys what is missing, downloads and checks every picture,
+    and can be repeated: the same command goes on where the last one stopped, and a finished job sends nothing.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(int(_run(arguments)))
+
+
+def _run(arguments: list[str] | None) -> Exit | int:
+    try:
+        result: Any = cli.main(args=arguments, prog_name="batchgen", standalone_mode=False)
+        return result if isinstance(result, int) else Exit.DONE
+    except click.exceptions.Abort:
+        _say("stopped")
+        return Exit.SIGINT
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            _say(context.get_usage())
+        _say(f"batchgen: {error.format_message()}")
+        return Exit.USAGE
+    except BatchgenError as error:
+        _say(f"batchgen: {error.message}" if "\n" not in error.message else error.message)
+        if error.hint:
+            _say(f"  next: {error.hint}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("stopped")
+        return Exit.SIGINT
+    except BrokenPipeError:
+        return Exit.DONE
+    except Exception as error:  # noqa: BLE001  # the last door: a bug must still end in words and an exit code
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        _say(f"batchgen: internal error: {type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}")
+        _say("  next: this is a bug; please report it. What was paid for is safe: run the same command again")
+        return Exit.BUG
+
+
+def _say(text: str) -> None:
+    # click's echo strips colour when piped; a closed terminal must not hide the exit code.
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""`batchgen models`: what the catalogue knows of models, their fields and prices."""
+
+import click
+
+
+@click.command(
+    "models",
+    epilog="""\b
+Examples:
+  batchgen models
+  batchgen models flux.1-dev
+  batchgen models --json
+""",
+)
+@click.argument("model", required=False)
+@click.option("--provider", default="modelverse", show_default=True, help="Which provider's models.")
+@click.option("--json", "as_json", is_flag=True, default=False, help="The same as one JSON object on stdout.")
+def command(model: str | None, provider: str, as_json: bool) -> None:
+    """List the models with their prices, or all fields of one MODEL (its id or the end of it)."""
+    from batchgen.catalog.catalog import load_provider
+
+    found = load_provider(provider)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+
+    from batchgen.views.tables import model_page, models_table
+
+    if model is None:
+        Console().print(models_table(found))
+    else:
+        Console().print(model_page(found.find(model), found.currency))

@@ -1,0 +1,63 @@
+"""`batchgen plan`: what a job will make and what it will cost, without sending anything."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchgen.cli.jobs import (
+    job_argument,
+    limit_option,
+    night_for_run,
+    night_option,
+    only_option,
+    open_job,
+    parse_only,
+    plan_of,
+    set_option,
+)
+
+
+@click.command(
+    "plan",
+    epilog="""\b
+Examples:
+  batchgen plan jobs/demo.yaml
+  batchgen plan outputs/demo
+  batchgen plan jobs/demo.yaml --only style=ink --json
+""",
+)
+@job_argument
+@limit_option
+@only_option
+@set_option
+@night_option
+@click.option("--json", "as_json", is_flag=True, default=False, help="The plan as one JSON object on stdout.")
+@click.pass_context
+def command(ctx: click.Context, job: Path, **_flags: object) -> None:
+    """Show what a job will make: per model done, waiting for download and new, the price, and what was left out.
+
+    Nothing is sent and nothing is written.
+    """
+    show_plan(job, ctx.params)
+
+
+def show_plan(path: Path, flags: dict[str, Any]) -> None:
+    """Print the plan of one job."""
+    import json
+
+    job, environment = open_job(path, flags["sets"])
+    night = night_for_run(job, flags["night"])
+    plan = plan_of(job, night=night, limit=flags["limit"], only=parse_only(flags["only"]))
+    if flags.get("as_json"):
+        from batchgen.spec.plan import plan_to_json
+
+        click.echo(json.dumps(plan_to_json(plan), ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+
+    from batchgen.views.tables import plan_table
+
+    for note in environment.notes:
+        click.echo(note, err=True)
+    Console().print(plan_table(plan))

@@ -1,0 +1,33 @@
+"""`batchgen recover`: download what is paid for and not on disk; never buys."""
+
+from pathlib import Path
+
+import click
+
+from batchgen.cli.jobs import job_argument, open_job
+
+
+@click.command(
+    "recover",
+    epilog="""\b
+Examples:
+  batchgen recover jobs/demo.yaml
+  batchgen recover outputs/demo
+""",
+)
+@job_argument
+@click.option(
+    "--json", "as_json", is_flag=True, default=False, help="One JSON event a line on stdout; the last is the report."
+)
+@click.option("--quiet", is_flag=True, default=False, help="Say nothing on success.")
+def command(job: Path, as_json: bool, quiet: bool) -> int:
+    """Download every picture that is paid for and not on disk yet, the link that dies first in front.
+
+    It needs no key and never sends a paid request. Links live for days; a link that died cannot be recovered.
+    """
+    from batchgen.cli.execute import Display, execute
+    from batchgen.engine.run import RunOptions
+
+    opened, _ = open_job(job)
+    exit_code, _ = execute(opened, RunOptions(buy=False), Display(json=as_json, quiet=quiet))
+    return exit_code

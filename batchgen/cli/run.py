@@ -1,0 +1,137 @@
+"""`batchgen run`: make the pictures that are missing."""
+
+import sys
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import click
+
+from batchgen.cli.environment import Environment, key_for
+from batchgen.cli.jobs import (
+    jobs_argument,
+    limit_option,
+    night_for_run,
+    night_option,
+    only_option,
+    open_job,
+    parse_only,
+    plan_of,
+    set_option,
+)
+from batchgen.errors import Exit, LockedError, UsageError, worst
+from batchgen.spec.job import Job
+
+_ASK_ABOVE = Decimal(5)
+_RETRY = ("failed", "expired", "lost", "unknown")
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples:
+  batchgen run jobs/first.yaml                 # again: goes on, or says that all is done
+  batchgen run jobs/demo.yaml --limit 8        # only the first eight tasks of the plan
+  batchgen run jobs/foo.yaml --only model='*flux.1-dev' --set steps=20
+  batchgen run jobs/foo.yaml --retry failed    # ask again for what was refused
+  batchgen run jobs/*.yaml --quiet --if-locked skip
+""",
+)
+@jobs_argument
+@limit_option
+@only_option
+@set_option
+@click.option("--max-cost", metavar="AMOUNT", help="Spend at most this much in this run, in the provider's currency.")
+@click.option(
+    "--retry", multiple=True, type=click.Choice(_RETRY), help="Also buy what ended this way before; repeatable."
+)
+@night_option
+@click.option("--dry-run", is_flag=True, default=False, help="Only show the plan.")
+@click.option(
+    "--json", "as_json", is_flag=True, default=False, help="One JSON event a line on stdout; the last is the report."
+)
+@click.option("--quiet", is_flag=True, default=False, help="Say nothing on success, one line otherwise.")
+@click.option("--yes", is_flag=True, default=False, help="Do not ask before spending.")
+@click.option(
+    "--if-locked", type=click.Choice(["fail", "skip"]), default="fail", help="What to do when another run is going."
+)
+@click.pass_context
+def command(ctx: click.Context, jobs: tuple[Path, ...], **flags: object) -> int:
+    """Make the pictures that are missing, and download every one that is paid for.
+
+    The same command again does only what is missing; a finished job sends nothing.
+    """
+    if flags["dry_run"]:
+        from batchgen.cli.plan import show_plan
+
+        for path in jobs:
+            show_plan(path, ctx.params)
+        return Exit.DONE
+    opened = [(path, *open_job(path, ctx.params["sets"])) for path in jobs]
+    if len(opened) > 1 and (flags["only"] or flags["limit"]):
+        raise UsageError("--only and --limit are for one job at a time", "name one job")
+    return worst({_run_one(path, job, environment, ctx.params) for path, job, environment in opened})
+
+
+def _run_one(path: Path, job: Job, environment: Environment, flags: dict[str, object]) -> Exit:
+    from batchgen.cli.execute import Display, check_runnable, execute
+    from batchgen.engine.run import RunOptions
+
+    quiet, as_json = bool(flags["quiet"]), bool(flags["as_json"])
+    only = parse_only(flags["only"])  # type: ignore[arg-type]
+    night = night_for_run(job, str(flags["night"]))
+    check_runnable(job)
+    key = key_for(job, environment.values)
+    if not quiet and not as_json:
+        for line in (*environment.notes, *job.warnings):
+            click.echo(line, err=True)
+        if not _confirmed(job, night, only, flags):
+            click.echo("nothing was sent", err=True)
+            return Exit.DONE
+    options = RunOptions(
+        night=night,
+        limit=flags["limit"],  # type: ignore[arg-type]
+        only=only or None,
+        rebuy=frozenset(flags["retry"]),  # type: ignore[call-overload]
+        max_cost=_amount(flags["max_cost"]),
+        key=key,
+    )
+    try:
+        exit_code, report = execute(job, options, Display(json=as_json, quiet=quiet))
+    except LockedError as error:
+        if flags["if_locked"] == "skip":
+            if not quiet:
+                click.echo(f"skipped: {error.message}", err=True)
+            return Exit.DONE
+        raise
+    if report is None:
+        click.echo(f"left at once; everything is written down. Go on with: batchgen run {path}", err=True)
+    elif quiet and not as_json and exit_code is not Exit.DONE:
+        from batchgen.views.plain import end_line
+
+        click.echo(end_line(report), err=True)
+    return exit_code
+
+
+def _confirmed(job: Job, night: str, only: dict[str, str], flags: dict[str, object]) -> bool:
+    """Show the plan in one line; ask, on a terminal alone, before a job without a budget costs real money."""
+    from batchgen.views.tables import one_line
+
+    plan = plan_of(job, night=night, limit=flags["limit"], only=only)  # type: ignore[arg-type]
+    click.echo(f"{job.name}: {one_line(plan)}", err=True)
+    asks = not job.budgets and flags["max_cost"] is None and not job.provider.play_money and plan.new
+    dear = plan.cost is None or plan.cost > _ASK_ABOVE
+    if flags["yes"] or not asks or not dear or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return click.confirm("This job has no budget. Buy these pictures?", default=False, err=True)
+
+
+def _amount(text: object) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        amount = Decimal(str(text))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"--max-cost {text} is not an amount of money", "write it as --max-cost 12.50")
+    return amount

@@ -1,0 +1,57 @@
+"""`batchgen sandbox`: the local server that speaks the images API, as a program of its own."""
+
+import click
+
+
+@click.command(
+    "sandbox",
+    epilog="""\b
+Examples:
+  batchgen sandbox
+  batchgen sandbox --port 8000 --latency 0 --scale 0.25
+  batchgen sandbox --faults 429:0.05,disconnect:0.01 --requests-per-minute 600
+  MODELVERSE_BASE_URL=http://127.0.0.1:8000/v1 MODELVERSE_API_KEY=any batchgen run jobs/first.yaml
+""",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option("--key", default=None, help="Refuse every other key with 401.")
+@click.option(
+    "--latency", default=1.0, show_default=True, type=click.FloatRange(min=0), help="How slow: 0 answers at once."
+)
+@click.option(
+    "--scale",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.05, 1.0),
+    help="Draw smaller than asked, for tests.",
+)
+@click.option(
+    "--link-lifetime",
+    default=604800.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds that links live.",
+)
+@click.option(
+    "--requests-per-minute", default=None, type=click.FloatRange(min=0, min_open=True), help="Refuse more with 429."
+)
+@click.option("--concurrency", default=None, type=click.IntRange(min=1), help="Refuse more at once with 429.")
+@click.option("--faults", default="", metavar="KIND:RATE,…", help="Misbehave on order; see docs/sandbox.md.")
+@click.option("--bill", default=None, type=click.Path(dir_okay=False), help="Append every billed request to this file.")
+def command(**flags: object) -> None:
+    """Serve the images API on this machine until Ctrl-C. It draws pictures, keeps a bill, and costs nothing.
+
+    GET /sandbox/bill shows what it would have charged.
+    """
+    import asyncio
+
+    from batchgen.sandbox.main import serve
+
+    asyncio.run(serve(_options(flags), click.echo))
+
+
+def _options(flags: dict[str, object]) -> "object":
+    raise AssertionError(flags)

@@ -1,0 +1,50 @@
+"""`batchgen status`: what a job or folder has, has spent, and misses."""
+
+from pathlib import Path
+
+import click
+
+from batchgen.cli.jobs import job_argument, night_for_run, night_option, open_job
+
+
+@click.command(
+    "status",
+    epilog="""\b
+Examples:
+  batchgen status jobs/demo.yaml
+  batchgen status outputs/demo --json
+""",
+)
+@job_argument
+@night_option
+@click.option("--json", "as_json", is_flag=True, default=False, help="The same as one JSON object on stdout.")
+def command(job: Path, night: str, as_json: bool) -> None:
+    """Show what is done, waiting, failed and unknown, what was spent, and what to type next.
+
+    Reads only; works while a run is going, too.
+    """
+    import json
+
+    from batchgen.spec.expand import expand
+    from batchgen.storage.ledger import open_reader
+
+    opened, _ = open_job(job)
+    reader = open_reader(opened.output.folder)
+    if reader is None:
+        click.echo(f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {job}` begins")
+        return
+    from batchgen.engine.status import status_of
+
+    try:
+        tasks = expand(opened, night=night_for_run(opened, night))
+        status = status_of(reader, opened, tasks)
+    finally:
+        reader.close()
+    if as_json:
+        click.echo(json.dumps(status, ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+
+    from batchgen.views.tables import status_table
+
+    Console().print(status_table(status))

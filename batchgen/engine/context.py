@@ -1,0 +1,150 @@
+"""What every task of one run shares: the open things, the settled numbers, and the one way to tell news.
+
+A value built once by `run.py`; it decides nothing.
+"""
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from batchgen.api.call import Caller
+from batchgen.clock import Clock
+from batchgen.engine.inputs import Inputs
+from batchgen.events import Event, Listener, Notice, PictureGone
+from batchgen.spec.job import Job
+from batchgen.storage.files import ResultFolder
+from batchgen.storage.ledger import Ledger
+from batchgen.storage.purchases import MILLION, Cap, scopes_of
+
+if TYPE_CHECKING:
+    from batchgen.engine.downloads import Downloads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT_S = 300.0
+_TEXT_AT_MOST = 500
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RunContext:
+    """One run's shared values; see the module."""
+
+    job: Job
+    run_id: str
+    clock: Clock
+    ledger: Ledger
+    folder: ResultFolder
+    disk: Executor
+    inputs: Inputs
+    listeners: list[Listener]
+    max_cost: Decimal | None = None
+    rebuy: frozenset[str] = frozenset()
+    secret: str | None = field(default=None, repr=False)
+    calls_in_flight: int = 0
+    _caller: Caller | None = None
+    _downloads: "Downloads | None" = None
+
+    @property
+    def caller(self) -> Caller:
+        """The session for paid calls; `recover` has none."""
+        assert self._caller is not None, "this run may not buy"
+        return self._caller
+
+    @property
+    def downloads(self) -> "Downloads":
+        """The stage that paid pictures go to."""
+        assert self._downloads is not None
+        return self._downloads
+
+    def connect(self, *, caller: Caller | None, downloads: "Downloads") -> None:
+        """Hand over what is open only while the run goes on."""
+        self._caller = caller
+        self._downloads = downloads
+
+    @property
+    def currency(self) -> str:
+        """The provider's currency."""
+        return self.job.provider.currency
+
+    @property
+    def link_lifetime_s(self) -> float:
+        """How long the provider's links live."""
+        return self.job.provider.link_lifetime_s
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a paid call may take where its model says nothing else."""
+        return self.job.limits.timeout_s or DEFAULT_TIMEOUT_S
+
+    @property
+    def retry_unknown(self) -> bool:
+        """Whether a call of unknown outcome may be made once more without asking."""
+        return self.job.on_unknown == "retry"
+
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that money spent now counts in, by the provider's calendar."""
+        return calendar_scopes(self.run_id, self.clock.now() + self.job.provider.utc_offset_s)
+
+    def caps(self) -> tuple[Cap, ...]:
+        """The job's budgets and `--max-cost`, each on the scope that it bounds at this moment."""
+        life, this_run, day, week, month = self.scopes()
+        scope_of = {"life": life, "run": this_run, "day": day, "week": week, "month": month}
+        caps = [Cap(scope_of[each.per], each.images, self.millionths(each.cost)) for each in self.job.budgets]
+        if self.max_cost is not None:
+            caps.append(Cap(this_run, None, self.millionths(self.max_cost)))
+        return tuple(caps)
+
+    def millionths(self, price: Decimal | None) -> int | None:
+        """Money as the ledger keeps it."""
+        return None if price is None else int(price * MILLION)
+
+    async def on_disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run something that touches the disk in the threads that are there for it."""
+        return await asyncio.get_running_loop().run_in_executor(self.disk, lambda: function(*args, **kwargs))
+
+    def tell(self, event: Event) -> None:
+        """Give an event to every listener; one that raises is reported once and asked no more."""
+        for listener in tuple(self.listeners):
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001, RUF100  # a display must never stop a paid run
+                self.listeners.remove(listener)
+                _log.exception("a display failed and was switched off; the run goes on")
+
+    def warn(self, message: str) -> None:
+        """One line that the user should read."""
+        self.tell(Notice(at=self.clock.now(), level="warning", message=self.clean(message)))
+
+    def info(self, message: str) -> None:
+        """One line of news between calls."""
+        self.tell(Notice(at=self.clock.now(), level="info", message=self.clean(message)))
+
+    def tell_gone(self, task_id: str, label: str, prompt_id: str, state: str, message: str) -> None:
+        """News of a paid picture that cannot be had."""
+        self.tell(
+            PictureGone(
+                at=self.clock.now(), task_id=task_id, label=label, prompt_id=prompt_id, state=state, message=message
+            )
+        )
+
+    def clean(self, text: str) -> str:
+        """Outside text as it may be kept: one line, nothing that is not printable, no key in it, 500 characters."""
+        if self.secret:
+            text = text.replace(self.secret, "***")
+        printable = "".join(char if char.isprintable() else " " for char in text)
+        return " ".join(printable.split())[:_TEXT_AT_MOST]
+
+
+def calendar_scopes(run_id: str, local_s: float) -> tuple[str, ...]:
+    """The scopes of a moment given in seconds of the provider's local time."""
+    day = datetime.datetime.fromtimestamp(local_s, datetime.UTC).date()
+    year, week, _ = day.isocalendar()
+    return scopes_of(run_id, day.isoformat(), f"{year}-W{week:02d}", f"{day:%Y-%m}")

@@ -1,0 +1,265 @@
+"""The life of one task, told once: intent, call, answer, pictures waiting.
+
+The order is what keeps the promises: nothing is sent before its intent is durable, and nothing that was paid for is
+used before it is durable. `buy` is the part that could run on another machine: it takes and returns plain values.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from batchgen.api.call import Answer, Caller
+from batchgen.api.dialects import Generation, UnusableAnswer, parse_generation, request_body
+from batchgen.api.outcomes import Kind, Outcome, Reach, classify
+from batchgen.engine.context import RunContext
+from batchgen.engine.inputs import record_params
+from batchgen.errors import UsageError
+from batchgen.events import CallBilled, CallReturned, CallSent, CallUnknown, TaskFailed
+from batchgen.spec.job import ModelUse
+from batchgen.spec.task import Task
+from batchgen.storage.purchases import (
+    Begun,
+    Declined,
+    Ending,
+    Intent,
+    NewPicture,
+    begin,
+    bill,
+    dump_json,
+    fail,
+    give_back,
+    lose_track,
+)
+from batchgen.storage.queries import waiting_of
+
+_PARSED_ON_THE_LOOP = 256 * 1024
+
+
+class Next(StrEnum):
+    """What follows for a task after one call."""
+
+    DONE = "done"
+    AGAIN = "again"
+    LEFT = "left"
+    """Not bought in this run, for the reason that the verdict names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one call ended, for the pool: what follows for the task, and what it says of the endpoint."""
+
+    next: Next
+    outcome: Outcome | None = None
+    usable: bool = True
+    message: str = ""
+    declined: str = ""
+    retry_after: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What `buy` brings home: how the call ended and, of a paid answer, its pictures or why there are none."""
+
+    answer: Answer
+    outcome: Outcome
+    generation: Generation | None
+    unusable: str
+
+
+async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
+    """Buy one task: from its durable intent to its durable answer. Downloads follow by themselves.
+
+    Cancelling it while the call is under way records the outcome as unknown.
+    """
+    try:
+        params = await run.inputs.resolve(task.params)
+    except UsageError as error:
+        run.warn(f"{task.prompt_id} ({task.label}) was left out: {error.message}")
+        return Verdict(Next.LEFT, declined="input")
+    begun = await run.ledger.write(lambda connection: begin(connection, _intent(task, use, run), run.caps()))
+    if isinstance(begun, Declined):
+        return Verdict(Next.LEFT, declined=begun.reason)
+    run.tell(
+        CallSent(
+            at=run.clock.now(),
+            task_id=task.task_id,
+            label=task.label,
+            prompt_id=task.prompt_id,
+            attempt=begun.number,
+            reserved=None if use.model.price is None else use.model.price * task.pictures,
+        )
+    )
+    body = request_body(task.model, task.prompt, task.seed, params, task.extra_params)
+    timeout_s = use.limits.timeout_s or run.timeout_s
+    try:
+        bought = await buy(run.caller, body, begun.idempotency_key, timeout_s)
+    except asyncio.CancelledError:
+        ending = Ending(
+            "interrupted", "the run was stopped while the call was under way", "", None, 0.0, run.clock.now()
+        )
+        await asyncio.shield(_settle_unknown(task, use, begun, ending, run, again=False))
+        raise
+    # Whatever came is written down even when the run is being torn down around it.
+    return await asyncio.shield(_settle(task, use, begun, bought, run))
+
+
+async def buy(caller: Caller, body: bytes, idempotency_key: str, timeout_s: float) -> Bought:
+    """Send one paid request and say what came of it. Plain values in and out; writes nothing."""
+    answer = await caller.post(body, idempotency_key=idempotency_key, timeout_s=timeout_s)
+    outcome = classify(answer.facts)
+    generation, unusable = None, ""
+    if outcome.kind is Kind.BILLED:
+        try:
+            if len(answer.body) > _PARSED_ON_THE_LOOP:
+                generation = await asyncio.to_thread(parse_generation, answer.body)
+            else:
+                generation = parse_generation(answer.body)
+        except UnusableAnswer as error:
+            unusable = str(error)
+    return Bought(answer, outcome, generation, unusable)
+
+
+async def _settle(task: Task, use: ModelUse, begun: Begun, bought: Bought, run: RunContext) -> Verdict:
+    outcome = bought.outcome
+    ending = Ending(
+        kind=outcome.reason,
+        message=run.clean(bought.unusable or outcome.message),
+        request_id=run.clean(outcome.request_id),
+        status=outcome.status,
+        latency_s=round(bought.answer.latency_s, 3),
+        at=run.clock.now(),
+        posted=outcome.kind is not Kind.NOT_SENT,
+    )
+    verdict = Verdict(
+        Next.DONE,
+        outcome,
+        usable=bought.generation is not None,
+        message=ending.message,
+        retry_after=bought.answer.retry_after,
+        date=bought.answer.date,
+    )
+    if outcome.kind is Kind.BILLED:
+        await _settle_billed(task, use, begun, bought, ending, run)
+        return verdict
+    if outcome.kind is Kind.UNKNOWN:
+        again = run.retry_unknown and not begun.again
+        await _settle_unknown(task, use, begun, ending, run, again=again)
+        return replace(verdict, next=Next.AGAIN if again else Next.LEFT)
+    if outcome.kind is Kind.REFUSED and outcome.reach is Reach.TASK:
+        await run.ledger.write(lambda connection: fail(connection, begun.attempt_id, ending))
+        run.tell(
+            TaskFailed(
+                at=ending.at,
+                task_id=task.task_id,
+                label=task.label,
+                prompt_id=task.prompt_id,
+                kind=ending.kind,
+                message=ending.message,
+                request_id=ending.request_id,
+            )
+        )
+        return verdict
+    await run.ledger.write(lambda connection: give_back(connection, begun.attempt_id, ending))
+    run.tell(
+        CallReturned(
+            at=ending.at,
+            task_id=task.task_id,
+            label=task.label,
+            outcome=outcome.kind.value,
+            status=outcome.status,
+            message=ending.message,
+        )
+    )
+    return replace(verdict, next=Next.AGAIN)
+
+
+async def _settle_billed(
+    task: Task, use: ModelUse, begun: Begun, bought: Bought, ending: Ending, run: RunContext
+) -> None:
+    pictures: list[NewPicture] = []
+    if bought.generation is not None:
+        items = bought.generation.items
+        spool = None
+        if any(item.inline for item in items):
+            spool = str(begun.attempt_id)
+            await run.on_disk(run.folder.spool_write, spool, bought.answer.body)
+        pictures = [
+            NewPicture(place, item.url, spool if item.inline else None)
+            for place, item in enumerate(items)
+            if item.url or item.inline
+        ]
+    expires_at = ending.at + run.link_lifetime_s
+    ids = await run.ledger.write(lambda connection: bill(connection, begun.attempt_id, ending, pictures, expires_at))
+    price = use.model.price
+    run.tell(
+        CallBilled(
+            at=ending.at,
+            task_id=task.task_id,
+            label=task.label,
+            pictures=len(pictures),
+            cost=None if price is None else price * max(task.pictures, len(pictures)),
+            latency_s=ending.latency_s,
+            request_id=ending.request_id,
+        )
+    )
+    if ids:
+        run.downloads.add(await run.ledger.write(lambda connection: waiting_of(connection, ids)))
+    else:
+        run.tell_gone(task.task_id, task.label, task.prompt_id, "lost", ending.message)
+
+
+async def _settle_unknown(
+    task: Task, use: ModelUse, begun: Begun, ending: Ending, run: RunContext, *, again: bool
+) -> None:
+    await run.ledger.write(lambda connection: lose_track(connection, begun.attempt_id, ending))
+    price = use.model.price
+    run.tell(
+        CallUnknown(
+            at=ending.at,
+            task_id=task.task_id,
+            label=task.label,
+            prompt_id=task.prompt_id,
+            message=ending.message,
+            cost=None if price is None else price * task.pictures,
+            will_retry=again,
+        )
+    )
+
+
+def _intent(task: Task, use: ModelUse, run: RunContext) -> Intent:
+    return Intent(
+        task_id=task.task_id,
+        label=task.label,
+        model=task.model,
+        name=task.name,
+        record=dump_json(record_of(task)),
+        images=task.pictures,
+        price=run.millionths(use.model.price),
+        currency=run.currency,
+        run_id=run.run_id,
+        scopes=run.scopes(),
+        at=run.clock.now(),
+        rebuy=run.rebuy,
+        retry_unknown=run.retry_unknown,
+    )
+
+
+def record_of(task: Task) -> dict[str, Any]:
+    """What the ledger keeps of a task: enough to rebuild its request, with `inputs/`, and to name it for people."""
+    return {
+        "prompt_id": task.prompt_id,
+        "row": task.row,
+        "prompt": task.prompt,
+        "vars": dict(task.vars),
+        "provider": task.provider,
+        "model": task.model,
+        "label": task.label,
+        "seed": task.seed,
+        "try": task.try_number,
+        "index": task.index,
+        "night": task.night,
+        "params": record_params(task.params),
+        "extra_params": dict(task.extra_params),
+    }

@@ -1,0 +1,195 @@
+"""The workers of one model: its own tasks in plan order, its own endpoint, so that one in trouble starves no other."""
+
+import asyncio
+import datetime
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from email.utils import parsedate_to_datetime
+
+from batchgen.api.outcomes import Kind, Outcome, Reach
+from batchgen.engine.context import RunContext
+from batchgen.engine.endpoint import Endpoint, EndpointStopped, Stop, Ticket
+from batchgen.engine.life import Next, Verdict, make
+from batchgen.errors import Exit
+from batchgen.spec.job import ModelUse
+from batchgen.spec.task import Task
+from batchgen.storage.queries import states_of
+
+_LOOK_UP_AT_ONCE = 200
+_BACKLOG_PER_CALL = 2
+NOT_FOUND_TO_STOP = 2
+
+
+class Pool:
+    """One model's share of a run. `work` returns when its tasks are bought, left, or cannot be bought now."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        use: ModelUse,
+        tasks: Iterator[Task],
+        endpoint: Endpoint,
+        slots: asyncio.Semaphore,
+        workers: int,
+        stop_all: Callable[[Stop], Awaitable[None]],
+    ) -> None:
+        self.use = use
+        self.endpoint = endpoint
+        self._run = run
+        self._tasks = tasks
+        self._slots = slots
+        self._count = workers
+        self._stop_all = stop_all
+        self._ready: deque[Task] = deque()
+        self._filling = asyncio.Lock()
+        self._exhausted = False
+        self._not_found = 0
+        self.held = 0
+        """Tasks of unknown outcome that wait for a decision."""
+        self.left_out = 0
+        """Tasks whose input picture changed or went."""
+
+    async def work(self) -> None:
+        """Run the workers to the end of the tasks, or until the endpoint or the run stops."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._count):
+                group.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        while (task := await self._next()) is not None:
+            try:
+                ticket = await self.endpoint.enter()
+            except EndpointStopped:
+                return
+            async with self._slots:
+                await self._room_for_downloads()
+                verdict = await self._make(task, ticket)
+            if verdict.next is Next.AGAIN:
+                self._ready.appendleft(task)
+            elif verdict.declined == "budget":
+                await self._budget_is_full(task)
+            elif verdict.declined == "held":
+                self.held += 1
+            elif verdict.declined == "input":
+                self.left_out += 1
+
+    async def _budget_is_full(self, task: Task) -> None:
+        """Stop, unless a call in flight may still give its reservation back."""
+        self._ready.appendleft(task)
+        if self._run.calls_in_flight:
+            await self._run.clock.sleep(0.2)
+        else:
+            await self.endpoint.stop(Stop("the budget is reached", Exit.BUDGET))
+
+    async def _make(self, task: Task, ticket: Ticket) -> Verdict:
+        if self.endpoint.stopped is not None:
+            await self.endpoint.leave(ticket)
+            return Verdict(Next.AGAIN)
+        self._run.calls_in_flight += 1
+        try:
+            verdict = await make(task, self.use, self._run)
+        except BaseException:
+            await self.endpoint.leave(ticket)
+            raise
+        finally:
+            self._run.calls_in_flight -= 1
+        await self._report(ticket, verdict)
+        return verdict
+
+    async def _report(self, ticket: Ticket, verdict: Verdict) -> None:
+        """Tell the endpoint what the call's end says of it."""
+        outcome = verdict.outcome
+        if outcome is None:
+            await self.endpoint.leave(ticket)
+        elif outcome.kind is Kind.BILLED and verdict.usable:
+            await self.endpoint.succeed(ticket)
+        elif outcome.kind in {Kind.BILLED, Kind.UNKNOWN}:
+            reason = "answers without a picture" if outcome.kind is Kind.BILLED else "calls without an answer"
+            await self.endpoint.fail(ticket, f"{reason}: {self._words(verdict)}", costly=True)
+        elif outcome.reach is Reach.RETRY and outcome.kind is Kind.REFUSED:
+            reason = "rate limited" if outcome.reason == "rate_limited" else "overloaded"
+            await self.endpoint.throttle(ticket, reason, retry_after_seconds(verdict.retry_after, verdict.date))
+        elif outcome.reach is Reach.RETRY:
+            await self.endpoint.fail(ticket, outcome.message, costly=False)
+        elif outcome.reach is Reach.TASK:
+            await self._refused(ticket, outcome)
+        else:
+            stop = _stop_for(outcome, self._run.clean(outcome.message))
+            await (self.endpoint.stop(stop) if outcome.reach is Reach.MODEL else self._stop_all(stop))
+            await self.endpoint.leave(ticket)
+
+    def _words(self, verdict: Verdict) -> str:
+        assert verdict.outcome is not None
+        return self._run.clean(verdict.message or verdict.outcome.message)
+
+    async def _refused(self, ticket: Ticket, outcome: Outcome) -> None:
+        """A refusal of one task; an unknown model refuses every task alike, so the second one stops the pool."""
+        self._not_found = self._not_found + 1 if outcome.reason == "not_found" else 0
+        if self._not_found >= NOT_FOUND_TO_STOP:
+            reason = f"the provider does not know this model or address: {self._run.clean(outcome.message)}"
+            await self.endpoint.stop(Stop(reason, Exit.UNAVAILABLE))
+        await self.endpoint.leave(ticket)
+
+    async def _room_for_downloads(self) -> None:
+        """Buy no more while many paid pictures wait to be fetched: their links are worth more than new ones."""
+        most = _BACKLOG_PER_CALL * max(self._count, 16)
+        while self._run.downloads.backlog > most and self.endpoint.stopped is None:
+            await self._run.clock.sleep(0.1)
+
+    async def _next(self) -> Task | None:
+        """The next task that is to be bought, in plan order; None when there is none."""
+        async with self._filling:
+            while not self._ready and not self._exhausted and self.endpoint.stopped is None:
+                await self._fill()
+            return self._ready.popleft() if self._ready and self.endpoint.stopped is None else None
+
+    async def _fill(self) -> None:
+        chunk: list[Task] = []
+        for task in self._tasks:
+            chunk.append(task)
+            if len(chunk) == _LOOK_UP_AT_ONCE:
+                break
+        else:
+            self._exhausted = True
+        ids = [task.task_id for task in chunk]
+        known = await self._run.ledger.write(lambda connection: states_of(connection, ids))
+        for task in chunk:
+            state = known.get(task.task_id, "pending")
+            if state in {"pending", "unknown"} or state in self._run.rebuy:
+                self._ready.append(task)
+
+
+def retry_after_seconds(retry_after: str, date: str) -> float | None:
+    """Seconds to wait by a Retry-After header: a number, or a date by the server's own clock. None for nonsense."""
+    text = retry_after.strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        then, now = _http_date(text), _http_date(date)
+        if then is None or now is None:
+            return None
+        seconds = (then - now).total_seconds()
+    return seconds if 0 <= seconds < 10_000_000 else None
+
+
+def _http_date(text: str) -> datetime.datetime | None:
+    try:
+        parsed = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)
+
+
+def _stop_for(outcome: Outcome, message: str) -> Stop:
+    """Why a refusal stops a model or the provider, in the user's words."""
+    words = {
+        "key": "the provider refuses the key",
+        "quota": "the account has no credit or quota left",
+        "permission": "this key may not use the model",
+        "moved": "the provider answers with a redirect, which paid calls never follow",
+        "certificate": "the provider's certificate is not trusted",
+    }[outcome.reason]
+    exit_code = Exit.UNAVAILABLE if outcome.reason in {"moved", "certificate"} else Exit.ACCOUNT
+    return Stop(f"{words}: {message}", exit_code)

@@ -1,0 +1,61 @@
+"""What a folder holds for a job right now, read only: the report of the last run, with today's counts."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from batchgen.engine.summary import Ended, build_report
+from batchgen.errors import Exit
+from batchgen.spec.job import Job
+from batchgen.spec.task import Task
+from batchgen.storage.queries import failure_rows, states_of, waiting
+
+_AT_ONCE = 500
+_LISTED = 50
+
+
+def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task]) -> dict[str, Any]:
+    """The state of `job` in its folder: the keys of a report, and `waiting`, `unknown` with what each is about."""
+    states: dict[str, dict[str, int]] = {}
+    chunk: list[Task] = []
+
+    def count() -> None:
+        known = states_of(connection, [task.task_id for task in chunk])
+        for task in chunk:
+            by_state = states.setdefault(task.label, {})
+            state = known.get(task.task_id, "pending")
+            by_state[state] = by_state.get(state, 0) + 1
+        chunk.clear()
+
+    for task in tasks:
+        chunk.append(task)
+        if len(chunk) == _AT_ONCE:
+            count()
+    count()
+    report = build_report(connection, job, str(job.output.folder), _last_run(connection, states), ())
+    soonest = waiting(connection)
+    return report | {
+        "waiting": [
+            {"prompt_id": picture.prompt_id, "label": picture.label, "expires_at": picture.expires_at}
+            for picture in soonest[:_LISTED]
+        ],
+        "unknown": [
+            {key: row[key] for key in ("task_id", "prompt_id", "label", "message", "cost")}
+            for row in failure_rows(connection)
+            if row["state"] == "unknown"
+        ][:_LISTED],
+    }
+
+
+def _last_run(connection: sqlite3.Connection, states: dict[str, dict[str, int]]) -> Ended:
+    row = connection.execute("SELECT * FROM runs ORDER BY started_at DESC LIMIT 1").fetchone()
+    ended_at = row["ended_at"] or row["started_at"]
+    return Ended(
+        run_id=row["run_id"],
+        started_at=row["started_at"],
+        ended_at=ended_at,
+        duration_s=ended_at - row["started_at"],
+        exit_code=Exit(row["exit_code"] or 0),
+        reasons=() if row["ended_at"] else ("the last run is still going, or was killed",),
+        states=states,
+    )

@@ -1,0 +1,174 @@
+"""What a run came to: the report that is printed, written as `report.json`, and told as the last event.
+
+Everything comes from the ledger and from how the run's pools ended; money is text with its currency named once.
+"""
+
+import datetime
+import json
+import shlex
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from batchgen.errors import Exit
+from batchgen.spec.job import Job
+from batchgen.storage.purchases import MILLION
+from batchgen.storage.queries import failure_rows, money
+
+_FAILURES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended, from the engine's side. `states` counts the job's tasks by label and state."""
+
+    run_id: str
+    started_at: float
+    ended_at: float
+    duration_s: float
+    exit_code: Exit
+    reasons: tuple[str, ...]
+    states: Mapping[str, Mapping[str, int]]
+
+
+def build_report(
+    connection: sqlite3.Connection, job: Job, folder: str, ended: Ended, scopes: tuple[str, ...]
+) -> dict[str, Any]:
+    """The report of a run as a JSON object."""
+    counts = _counts(ended.states)
+    job_path = str(job.path)
+    return {
+        "job": job.name,
+        "job_file": job_path,
+        "folder": folder,
+        "run_id": ended.run_id,
+        "started_at": _time(ended.started_at),
+        "ended_at": _time(ended.ended_at),
+        "duration_s": round(ended.duration_s, 3),
+        "exit_code": int(ended.exit_code),
+        "reason": "; ".join(dict.fromkeys(ended.reasons)),
+        "provider": job.provider.name,
+        "play_money": job.provider.play_money,
+        "currency": job.provider.currency,
+        "counts": counts | {"new_stored": _new_stored(connection, ended.run_id)},
+        "money": _scope(connection, "life", job.provider.currency),
+        "this_run": _scope(connection, f"run:{ended.run_id}", job.provider.currency),
+        "by_scope": {scope: _scope(connection, scope, job.provider.currency) for scope in scopes[2:]},
+        "models": [_model(connection, use.label, use.model.id, ended.states.get(use.label, {})) for use in job.models],
+        "flags": _flags(connection, ended.run_id),
+        "failures": _failures(connection),
+        "next": _next_steps(job_path, counts),
+    }
+
+
+def report_bytes(report: dict[str, Any]) -> bytes:
+    """The report as its file holds it."""
+    return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _counts(states: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for by_state in states.values():
+        for state, count in by_state.items():
+            total[state] = total.get(state, 0) + count
+    return {
+        "tasks": sum(total.values()),
+        "done": total.get("stored", 0),
+        "failed": total.get("failed", 0),
+        "unknown": total.get("unknown", 0),
+        "expired": total.get("expired", 0),
+        "lost": total.get("lost", 0),
+        "waiting": total.get("billed", 0),
+        "pending": total.get("pending", 0) + total.get("sending", 0),
+    }
+
+
+def _new_stored(connection: sqlite3.Connection, run_id: str) -> int:
+    started = connection.execute("SELECT started_at FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0]
+    count: int = connection.execute(
+        "SELECT COUNT(*) FROM pictures WHERE state = 'stored' AND stored_at >= ?", (started,)
+    ).fetchone()[0]
+    return count
+
+
+def _scope(connection: sqlite3.Connection, scope: str, currency: str) -> dict[str, Any]:
+    """One scope's calls, pictures and money in the job's currency; another currency's follow under `other`."""
+    found = {entry.currency: entry for entry in money(connection, scope)}
+    entry = found.pop(currency, None)
+    return {
+        "calls": entry.calls if entry else 0,
+        "pictures": entry.images_billed if entry else 0,
+        "maybe_billed_pictures": entry.images_maybe if entry else 0,
+        "spent": as_money(entry.billed if entry else 0),
+        "maybe_billed": as_money(entry.maybe if entry else 0),
+        "reserved": as_money(entry.reserved if entry else 0),
+        "other": {name: as_money(other.billed + other.maybe) for name, other in found.items()},
+    }
+
+
+def as_money(millionths: int) -> str:
+    """Millionths as text with at least two decimals, such as `3.50`."""
+    exact = Decimal(millionths) / MILLION
+    return f"{exact:.2f}" if exact == round(exact, 2) else f"{exact.normalize():f}"
+
+
+def _model(connection: sqlite3.Connection, label: str, model: str, states: Mapping[str, int]) -> dict[str, Any]:
+    row = connection.execute(
+        "SELECT COALESCE(SUM(a.cost), 0) AS spent, AVG(a.latency_s) AS latency FROM attempts a"
+        " JOIN tasks t USING (task_id) WHERE t.label = ? AND a.state = 'billed'",
+        (label,),
+    ).fetchone()
+    return {
+        "label": label,
+        "model": model,
+        "done": states.get("stored", 0),
+        "failed": states.get("failed", 0) + states.get("expired", 0) + states.get("lost", 0),
+        "unknown": states.get("unknown", 0),
+        "waiting": states.get("billed", 0),
+        "pending": states.get("pending", 0) + states.get("sending", 0),
+        "spent": as_money(row["spent"]),
+        "seconds_per_picture": None if row["latency"] is None else round(row["latency"], 2),
+    }
+
+
+def _flags(connection: sqlite3.Connection, run_id: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    rows = connection.execute("SELECT flags FROM pictures WHERE run_id = ? AND flags != '[]'", (run_id,))
+    for row in rows:
+        for flag in json.loads(row["flags"]):
+            counts[flag] = counts.get(flag, 0) + 1
+    return counts
+
+
+def _failures(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    shown = []
+    for row in failure_rows(connection):
+        if len(shown) == _FAILURES_SHOWN:
+            break
+        shown.append(
+            {
+                "task_id": row["task_id"],
+                "prompt_id": row["prompt_id"],
+                "label": row["label"],
+                "state": row["state"],
+                "kind": row["class"],
+                "message": row["message"],
+                "request_id": row["request_id"],
+            }
+        )
+    return shown
+
+
+def _next_steps(job: str, counts: Mapping[str, int]) -> list[str]:
+    """The commands that deal with what has no picture yet."""
+    run = f"batchgen run {shlex.quote(job)}"
+    steps = [run] if counts["pending"] else []
+    if counts["waiting"]:
+        steps.append(f"batchgen recover {shlex.quote(job)}")
+    return steps + [f"{run} --retry {state}" for state in ("unknown", "failed", "expired", "lost") if counts[state]]
+
+
+def _time(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

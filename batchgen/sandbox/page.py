@@ -1,0 +1,203 @@
+"""The images API page as this server reads it: the eight models, their fields, ranges and prices, and the check of a request.
+
+The table is written out from the page and shares nothing with the catalogue: two readings that golden bodies compare.
+It refuses to open links and to look inside pictures.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from batchgen.sandbox.answers import RefusalError
+
+CURRENCY = "CNY"
+RATIOS = ("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")
+RANDOM_SEED = -1
+_HIGHEST_SEED = 9_999_999_999
+_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
+_LINK = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
+_DATA_URI = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
+_BASE64_START = re.compile(r"[A-Za-z0-9+/\s]{40}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model of the page. `play_s` is the median time a picture takes here, in seconds; the real ones take longer."""
+
+    id: str
+    short: str
+    takes: frozenset[str]
+    input_field: str
+    price: Decimal
+    play_s: float
+    format: str
+
+    @property
+    def edits(self) -> bool:
+        """Whether it cannot work without input pictures."""
+        return bool(self.input_field)
+
+
+def _model(name: str, short: str, takes: str, input_field: str, price: str, play_s: float, picture: str) -> Model:
+    fields = frozenset(("prompt", "model", "seed", "guidance_scale", *takes.split()))
+    return Model(name, short, fields, input_field, Decimal(price), play_s, picture)
+
+
+_DEV = "n image response_format size strength steps"
+_FLUX = "black-forest-labs/flux"
+MODELS: Mapping[str, Model] = {
+    model.id: model
+    for model in (
+        _model(f"{_FLUX}.1-dev", "flux.1-dev", _DEV, "", "0.10", 0.5, "PNG"),
+        _model(f"{_FLUX}-kontext-pro", "kontext-pro", "image", "image", "0.35", 0.5, "JPEG"),
+        _model(f"{_FLUX}-kontext-pro/multi", "kontext-pro multi", "images", "images", "0.35", 0.65, "JPEG"),
+        _model(f"{_FLUX}-kontext-pro/text-to-image", "kontext-pro text", "n aspect_ratio", "", "0.35", 0.5, "JPEG"),
+        _model("stepfun-ai/step1x-edit", "step1x-edit", "image steps negative_prompt", "image", "0.30", 1.4, "PNG"),
+        _model(f"{_FLUX}-kontext-max", "kontext-max", "image", "image", "0.70", 0.8, "PNG"),
+        _model(f"{_FLUX}-kontext-max/multi", "kontext-max multi", "images", "images", "0.70", 1.0, "PNG"),
+        _model(f"{_FLUX}-kontext-max/text-to-image", "kontext-max text", "n aspect_ratio", "", "0.70", 0.8, "PNG"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that the page allows, with the page's defaults filled in. `size` is None unless the model takes it."""
+
+    model: Model
+    prompt: str
+    seed: int
+    n: int
+    inputs: tuple[str, ...]
+    response_format: str | None
+    size: tuple[int, int] | None
+    aspect_ratio: str
+    strength: float
+    steps: int
+    guidance_scale: float
+    negative_prompt: str
+
+
+def read_order(body: Any, *, ignore_unsupported: bool = False) -> Order:
+    """The order in a request's JSON. Raises RefusalError with the page's error row and what is wrong."""
+    if not isinstance(body, dict):
+        raise RefusalError("400", "the body must be a JSON object")
+    model = _named_model(body.get("model"))
+    if not ignore_unsupported:
+        _refuse_unsupported(model, body)
+    fields = {name: value for name, value in body.items() if name in model.takes}
+    for name, value in fields.items():
+        expected = _CHECKS[name](value)
+        if expected:
+            raise RefusalError("400", f"{name} must be {expected}")
+    _require(model, fields)
+    width_height = _SIZE.fullmatch(fields.get("size", "1024x1024"))
+    assert width_height is not None
+    single = (fields["image"],) if "image" in fields else ()
+    return Order(
+        model=model,
+        prompt=fields["prompt"],
+        seed=fields.get("seed", RANDOM_SEED),
+        n=fields.get("n", 1),
+        inputs=tuple(fields.get("images", single)),
+        response_format=fields.get("response_format"),
+        size=(int(width_height[1]), int(width_height[2])) if "size" in model.takes else None,
+        aspect_ratio=fields.get("aspect_ratio", "1:1"),
+        strength=float(fields.get("strength", 0.8)),
+        steps=fields.get("steps", 28),
+        guidance_scale=float(fields.get("guidance_scale", 2.5)),
+        negative_prompt=fields.get("negative_prompt", ""),
+    )
+
+
+def _named_model(name: Any) -> Model:
+    if not isinstance(name, str) or not name:
+        raise RefusalError("400", "model is required and must be text")
+    if name not in MODELS:
+        raise RefusalError("400-permission", f"not support model {name[:200]}")
+    return MODELS[name]
+
+
+def _refuse_unsupported(model: Model, body: Mapping[str, Any]) -> None:
+    for name in body:
+        if name not in _CHECKS:
+            raise RefusalError("400", f"{name[:100]} is not a field of this interface")
+        if name not in model.takes:
+            raise RefusalError("400", f"{name} is not supported by {model.id}")
+
+
+def _require(model: Model, fields: Mapping[str, Any]) -> None:
+    if "prompt" not in fields:
+        raise RefusalError("400", "prompt is required")
+    if model.edits and model.input_field not in fields:
+        raise RefusalError("400", f"{model.input_field} is required by {model.id}")
+
+
+def _text(value: Any) -> str:
+    return "" if isinstance(value, str) else "text"
+
+
+def _some_text(value: Any) -> str:
+    return "" if isinstance(value, str) and value.strip() else "text that is not empty"
+
+
+def _whole(low: int, high: int) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return "" if fits else f"a whole number between {low} and {high}"
+
+    return check
+
+
+def _number(low: float, high: float) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        return "" if fits else f"a number between {low:g} and {high:g}"
+
+    return check
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        return "" if value in choices else f"one of {', '.join(choices)}"
+
+    return check
+
+
+def _size(value: Any) -> str:
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    fits = match is not None and all(256 <= int(side) <= 1536 for side in match.groups())
+    return "" if fits else "WIDTHxHEIGHT in pixels with each side between 256 and 1536"
+
+
+def _picture(value: Any) -> str:
+    fits = isinstance(value, str) and (_LINK.match(value) or _DATA_URI.match(value))
+    return "" if fits else "a link (http or https) or data:image/<format>;base64,<data>"
+
+
+def _pictures(value: Any) -> str:
+    def fits(item: Any) -> bool:
+        return not _picture(item) or (isinstance(item, str) and _BASE64_START.match(item) is not None)
+
+    is_list = isinstance(value, list) and bool(value)
+    return "" if is_list and all(fits(item) for item in value) else "a list of links or base64 pictures, at least one"
+
+
+_CHECKS: Mapping[str, Callable[[Any], str]] = {
+    "prompt": _some_text,
+    "model": _text,
+    "n": _whole(1, 4),
+    "image": _picture,
+    "images": _pictures,
+    "response_format": _one_of("url", "b64_json"),
+    "size": _size,
+    "strength": _number(0, 1),
+    "aspect_ratio": _one_of(*RATIOS),
+    "steps": _whole(1, 1000),
+    "seed": _whole(RANDOM_SEED, _HIGHEST_SEED),
+    "guidance_scale": _number(1, 10),
+    "negative_prompt": _text,
+}
+"""Field -> a check that gives what was expected, or nothing when the value is fine."""

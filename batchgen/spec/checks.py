@@ -1,0 +1,264 @@
+"""Checks what each prompt asks of each model, before anything is sent: names, values, required fields, input pictures.
+
+It owns the messages about them. It refuses to change the job, other than by what it learned from the pictures.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from batchgen.catalog.catalog import nearest
+from batchgen.errors import Problem
+from batchgen.spec import matching, names, template
+from batchgen.spec.cells import Cell, Cells, Moving, Source
+from batchgen.spec.expand import axes_of
+from batchgen.spec.fields import MissingPictureError, PictureBook
+from batchgen.spec.job import Job, ModelUse, PromptFile, Row
+from batchgen.spec.mistakes import Mistakes
+from batchgen.spec.prompts import Origin
+
+
+def without_seeds(row: Row) -> Row:
+    """The row without seeds of its own: `--set seed=…` wins over them."""
+    return replace(row, seeds=None)
+
+
+def finished(job: Job, pictures: Mapping[str, str], files: Sequence[PromptFile], warnings: tuple[str, ...]) -> Job:
+    """The job with what was learned on the way."""
+    return replace(job, pictures=pictures, files=tuple(files), warnings=warnings)
+
+
+def not_json(value: Any) -> str:
+    """What in `value` has no JSON form; empty when all has."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError):
+        return "a number without a value (.inf or .nan)"
+    return ""
+
+
+class Checker:
+    """One look at every row under every model."""
+
+    def __init__(self, job: Job, origins: Sequence[Origin], mistakes: Mistakes, book: PictureBook) -> None:
+        self.job = job
+        self.origins = origins
+        self.mistakes = mistakes
+        self.cells = Cells(job, book, self._bad_field)
+        self.row = job.rows[0] if job.rows else None
+        self.origin = origins[0] if origins else Origin(())
+        self.use: ModelUse | None = None
+        self.used: set[str] = set()
+
+    def check(self) -> frozenset[str]:
+        """Note every mistake; the names of variables and columns that prompts, fields and file names use."""
+        self._untaken()
+        self._excluded_words()
+        for row, origin in zip(self.job.rows, self.origins, strict=True):
+            self.row, self.origin = row, origin
+            self._row(row, origin)
+        self._file_names()
+        return frozenset(self.used)
+
+    def _row(self, row: Row, origin: Origin) -> None:
+        text = template.plain(row.prompt) if row.literal else template.parse(row.prompt)
+        self.used.update(text.names)
+        self._unknown_names(row, text.names, ("prompt",), "the prompt")
+        self._empty_when_filled(row, text)
+        if row.models is not None and "models" not in self.mistakes.damaged:
+            self._patterns(row, origin)
+        own = text.filled(row.columns).names
+        for cell in self.cells.of(row):
+            self.used.update(cell.names)
+            if self._excluded(row, cell.use, {}):
+                continue
+            self._required(row, origin, cell)
+            for part in cell.moving:
+                at = ("params", part.field.name)
+                if self._unknown_names(row, part.names, at, f"`{part.field.name}`", part.source):
+                    self._moving(row, cell, part, axes_of(self.job, row, own, cell))
+            self._unknown_names(row, cell.names, ("extra_params",), "`extra_params`")
+
+    def _unknown_names(
+        self, row: Row, used: Sequence[str], at: tuple[str, ...], what: str, source: Source = "row"
+    ) -> bool:
+        """Note names that are neither variables nor columns of the row; whether all are known."""
+        good = True
+        for name in used:
+            if name in row.columns or name in self.job.variables:
+                continue
+            good = False
+            if "vars" in self.mistakes.damaged:
+                continue
+            if name in self.origin.columns:
+                message, hint = f"the column `{name}` is empty here, and {what} needs it", "fill it in"
+            else:
+                known = [*self.job.variables, *row.columns]
+                near = nearest(name, known)
+                hint = f"did you mean {{{near}}}?" if near else f"write {{{{{name}}}}} for braces, or add it to `vars`"
+                message = f"{what} names {{{name}}}, which is no variable and no column"
+            self._note_at(source, at, message, hint, kind="unknown variable")
+        return good
+
+    def _note_at(self, source: Source, at: tuple[str, ...], message: str, hint: str, *, kind: str) -> None:
+        if source == "row":
+            self.origin.note(self.mistakes, message, hint, kind=kind, at=at)
+        elif source == "job":
+            self.mistakes.add(at, message, hint, kind=kind)
+        elif source == "set":
+            self.mistakes.add_at(Problem(f"--set {at[-1]}", 0, 0, message, hint, kind))
+        else:
+            self.mistakes.add(("models", self._index_of_use(), *at), message, hint, kind=kind)
+
+    def _index_of_use(self) -> int:
+        return self.job.models.index(self.use) if self.use is not None else 0
+
+    def _empty_when_filled(self, row: Row, text: template.Template) -> None:
+        if any(literal.strip() for literal in text.literals) or not text.names:
+            return
+        choices = [self.job.variables.get(name, {"": row.columns.get(name, "x")}) for name in text.names]
+        if all(any(not value.strip() for value in choice.values()) for choice in choices):
+            message = f"the prompt of {row.id} is empty with some values of its variables"
+            self.origin.note(self.mistakes, message, kind="empty prompt", at=("prompt",))
+
+    def _patterns(self, row: Row, origin: Origin) -> None:
+        for pattern in row.models or ():
+            if not any(matching.fits_model(use, pattern) for use in self.job.models):
+                known = [name for use in self.job.models for name in (use.label, use.model.id)]
+                near = nearest(pattern, known)
+                hint = f"did you mean {near}?" if near else "models of the job: " + ", ".join(known[::2])
+                message = f"`model: {pattern}` is none of the job's models"
+                origin.note(self.mistakes, message, hint, kind="unknown model", at=("model",))
+
+    def _required(self, row: Row, origin: Origin, cell: Cell) -> None:
+        have = {*cell.fixed, *(part.field.name for part in cell.moving), "prompt"}
+        for name in sorted(cell.use.model.required - have):
+            if self._was_bad(name):
+                continue
+            message = f"{cell.use.label} needs `{name}`, and the prompt {row.id} has none"
+            hint = f"write `params: {{{name}: …}}` in it, or keep it from this model with `model:` or `exclude:`"
+            origin.note(self.mistakes, message, hint, kind="missing field")
+
+    def _was_bad(self, name: str) -> bool:
+        """Whether the field was written and refused: then it is not missing."""
+        assert self.row is not None
+        written = {*self.job.params, *self.row.params, *self.job.set_params}
+        return name in written or any(name in use.params for use in self.job.models)
+
+    def _moving(self, row: Row, cell: Cell, part: Moving, axes: Sequence[str]) -> None:
+        self.use = cell.use
+        for shorts, values in self._choices([axis for axis in axes if axis in part.names]):
+            if self._excluded(row, cell.use, shorts):
+                continue
+            try:
+                cell.moved(part, {**values, **row.columns})
+            except ValueError as error:
+                self._bad_field(part.source, part.field.name, error, cell.use)
+
+    def _choices(self, axes: list[str]) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+        for choice in itertools.product(*(self.job.variables[axis].items() for axis in axes)):
+            pairs = list(zip(axes, choice, strict=True))
+            yield {axis: short for axis, (short, _) in pairs}, {axis: text for axis, (_, text) in pairs}
+
+    def _excluded(self, row: Row, use: ModelUse, shorts: Mapping[str, str]) -> bool:
+        facts = {"row": row.id, **row.columns, **shorts}
+        return any(
+            all(
+                matching.fits_model(use, pattern) if key == "model" else matching.fits(facts.get(key, "\0"), pattern)
+                for key, pattern in rule.items()
+            )
+            for rule in self.job.exclude
+        )
+
+    def _bad_field(self, source: Source, name: str, error: ValueError, use: ModelUse) -> None:
+        assert self.row is not None
+        self.use = use
+        if self._excluded(self.row, use, {}):
+            return
+        if isinstance(error, MissingPictureError):
+            message, hint, kind = f"{error} (prompt {self.row.id}, model {use.label})", "", "missing picture"
+        elif isinstance(error, template.TemplateError):
+            message, hint, kind = f"`{name}`: {error}", "", "brace"
+        else:
+            field = self.job.provider.fields.get(name)
+            message, kind = f"`{name}` must be {error}", "wrong value"
+            hint = _better(field.type, self._written(source, name)) if field else ""
+        self._note_at(source, ("params", name), message, hint, kind=kind)
+
+    def _written(self, source: Source, name: str) -> Any:
+        assert self.row is not None
+        places = {"job": self.job.params, "row": self.row.params, "set": self.job.set_params}
+        return places.get(source, self.use.params if self.use else {}).get(name)
+
+    def _untaken(self) -> None:
+        """Note fields that no model of the job takes."""
+        if "models" in self.mistakes.damaged or not self.job.models:
+            return
+        taken = {name for use in self.job.models for name in use.model.fields}
+        known = self.job.provider.fields
+        for name in self.job.params:
+            if name in known and name not in taken:
+                self.mistakes.add(("params", name), f"no model of this job takes `{name}`", kind="field", key=True)
+        for name in self.job.set_params:
+            if name not in taken:
+                self.mistakes.add_at(Problem(f"--set {name}", 0, 0, f"no model of this job takes `{name}`"))
+        for row, origin in zip(self.job.rows, self.origins, strict=True):
+            for name in row.params:
+                if name in known and name not in taken:
+                    message = f"no model of this job takes `{name}`"
+                    origin.note(self.mistakes, message, kind="field", at=("params", name))
+
+    def _excluded_words(self) -> None:
+        known = [*matching.TASK_WORDS, *self.job.variables, *sorted(matching.columns_of(self.job))]
+        rows = [row.id for row in self.job.rows]
+        for index, entry in enumerate(self.job.exclude):
+            for key, pattern in entry.items():
+                values: list[str] | None = None
+                if key not in known:
+                    if "vars" not in self.mistakes.damaged:
+                        near = nearest(key, known)
+                        hint = f"did you mean `{near}`?" if near else "known are: " + ", ".join(known)
+                        self.mistakes.add(("exclude", index), f"the job has no `{key}`", hint, kind="exclude")
+                elif key == "model" and "models" not in self.mistakes.damaged:
+                    values = [name for use in self.job.models for name in (use.label, use.model.id)]
+                elif key == "row":
+                    values = rows
+                elif key in self.job.variables and key not in matching.columns_of(self.job):
+                    values = list(self.job.variables[key])
+                if values is not None and not any(matching.fits(value, pattern) for value in values):
+                    near = nearest(pattern, values)
+                    hint = f"did you mean {near}?" if near else "known are: " + ", ".join(values)
+                    self.mistakes.add(
+                        ("exclude", index, key), f"`{key}: {pattern}` matches nothing", hint, kind="exclude"
+                    )
+
+    def _file_names(self) -> None:
+        try:
+            used = names.parse_name(self.job.output.name).names
+        except template.TemplateError as error:
+            self.mistakes.add(("output", "name"), str(error), kind="brace")
+            return
+        known = [*names.NAME_WORDS, *self.job.variables, *sorted(matching.columns_of(self.job))]
+        for name in sorted(used - {*known}):
+            near = nearest(name, known)
+            hint = f"did you mean {{{near}}}?" if near else "known are: " + ", ".join(known)
+            self.mistakes.add(("output", "name"), f"a file name cannot hold {{{name}}}", hint, kind="file name")
+        self.used.update(used)
+
+
+def _better(kind: str, written: Any) -> str:
+    """The value that was meant, where that is plain to see."""
+    if kind == "size" and isinstance(written, str):
+        plain = "".join("x" if char in "×*X✕" else char for char in written if not char.isspace())
+        if plain != written and plain.replace("x", "", 1).isdigit():
+            return f"write: {plain}"
+    if kind in {"int", "float"} and isinstance(written, str):
+        plain = written.replace("_", "").replace(",", ".")
+        try:
+            float(plain)
+        except ValueError:
+            return ""
+        return f"write it as a number: {plain}"
+    return ""

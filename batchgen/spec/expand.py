@@ -1,0 +1,293 @@
+"""From a job to its tasks, one after another: every try of every prompt under every model.
+
+It owns the order of the plan, the position of a task in it, and that equal tasks come once. Tasks are made one at a
+time and none is kept. It refuses to know which of them are done.
+"""
+
+import itertools
+from collections.abc import Container, Iterator, Mapping
+
+from batchgen.errors import UsageError
+from batchgen.spec import matching, names, seeds, template
+from batchgen.spec.cells import Cell, Cells
+from batchgen.spec.job import Job, ModelUse, Row
+from batchgen.spec.task import UNHASHED_FIELDS, Task, task_id
+
+
+def expand(
+    job: Job,
+    *,
+    night: str,
+    labels: Container[str] | None = None,
+    limit: int | None = None,
+    only: Mapping[str, str] | None = None,
+) -> Iterator[Task]:
+    """The tasks of `job`: try slowest, then prompt, then model.
+
+    `night` is the date of the night for renewed seeds ("" when nothing is renewed). `only` narrows the plan by model,
+    row, prompt_id, seed, try, a variable or a column; `limit` takes the first tasks of what is left. `labels` makes the
+    tasks of those models alone, and neither their positions nor the limit change by it.
+    Raises UsageError for an `only` that the job does not have.
+    """
+    chosen = matching.check_only(job, only) if only else {}
+    if not night and seeds.job_renew(job) != "never":
+        raise UsageError(
+            "the seeds of this job are renewed each night, and no night was named", "name one with --night"
+        )
+    return _Expansion(job, night, labels, chosen).tasks(limit)
+
+
+def axes_of(job: Job, row: Row, own: tuple[str, ...], cell: Cell) -> tuple[str, ...]:
+    """The variables that a row multiplies over under one model: its prompt's (`own`) as they come, then its fields'."""
+    if not own and not cell.names:
+        return ()
+    used = dict.fromkeys([*own, *(name for name in job.variables if name in cell.names)])
+    return tuple(name for name in used if name in job.variables and name not in row.columns)
+
+
+class Prompt:
+    """A row made ready: its text with columns filled in, its cells, and the variables that it multiplies over."""
+
+    __slots__ = ("axes", "cells", "row", "text")
+
+    def __init__(self, job: Job, row: Row, cells: tuple[Cell, ...]) -> None:
+        self.row = row
+        whole = template.plain(row.prompt) if row.literal else template.parse(row.prompt)
+        self.text = whole.filled(row.columns) if row.columns else whole
+        self.cells = tuple((cell, axes_of(job, row, self.text.names, cell)) for cell in cells)
+        self.axes = tuple(dict.fromkeys(name for _, axes in self.cells for name in axes))
+
+    def variants(self, variables: Mapping[str, Mapping[str, str]]) -> "Iterator[Variant]":
+        """Every combination of the row's variables; the last one changes fastest."""
+        if not self.axes:
+            yield Variant(self, {}, self.row.columns, ())
+            return
+        for choice in itertools.product(*(enumerate(variables[axis].items()) for axis in self.axes)):
+            shorts, values, first = {}, dict(self.row.columns), []
+            for axis, (number, (short, text)) in zip(self.axes, choice, strict=True):
+                shorts[axis], values[axis] = short, text
+                if number == 0:
+                    first.append(axis)
+            yield Variant(self, shorts, values, first)
+
+
+class Variant:
+    """A row with one value for each of its variables."""
+
+    __slots__ = ("_named", "first", "prompt", "shorts", "text", "values")
+
+    def __init__(
+        self, prompt: Prompt, shorts: Mapping[str, str], values: Mapping[str, str], first: "list[str] | tuple[()]"
+    ) -> None:
+        self.prompt = prompt
+        self.shorts = shorts
+        self.values = values
+        self.first = first
+        self.text = prompt.text.render(values)
+        self._named: dict[tuple[str, ...], tuple[str, Mapping[str, str]]] = {}
+
+    def stands_for(self, axes: tuple[str, ...]) -> bool:
+        """Whether a model that uses `axes` alone is asked this variant: variants that differ in the others are one."""
+        return len(axes) == len(self.shorts) or all(axis in axes or axis in self.first for axis in self.shorts)
+
+    def named(self, axes: tuple[str, ...], short_ids: Mapping[str, Mapping[str, str]]) -> tuple[str, Mapping[str, str]]:
+        """The prompt id and the variables of a task that uses `axes`."""
+        found = self._named.get(axes)
+        if found is None:
+            row = self.prompt.row
+            prompt_id = ".".join([row.id, *(short_ids[axis][self.shorts[axis]] for axis in axes)])
+            chosen = {axis: self.shorts[axis] for axis in axes}
+            found = prompt_id, {**chosen, **row.columns}
+            self._named[axes] = found
+        return found
+
+
+class _Expansion:
+    """One walk over the plan, with everything about the job that is worth preparing once."""
+
+    def __init__(self, job: Job, night: str, labels: Container[str] | None, only: Mapping[str, str]) -> None:
+        self.job = job
+        self.night = night
+        self.labels = labels
+        self.only = only
+        self.cells = Cells(job)
+        self.name = names.parse_name(job.output.name, ascii=job.output.ascii)
+        self.named = self.name.names - {*names.NAME_WORDS}
+        self.short_ids = {axis: names.short_ids(shorts) for axis, shorts in job.variables.items()}
+        self.clean_labels = {use.label: names.clean_part(use.label, job.output.ascii) for use in job.models}
+        self.exclude = {
+            use.label: [entry for entry in job.exclude if matching.fits_model(use, entry.get("model", "*"))]
+            for use in job.models
+        }
+
+    def tasks(self, limit: int | None) -> Iterator[Task]:
+        """The tasks, made when they are asked for."""
+        seen: set[bytes] | None = set() if self._may_repeat() else None
+        index = given = 0
+        for try_number, seed, night, variant, cell, axes in self._places():
+            facts = _Facts(self, variant, cell.use, axes, try_number, seed)
+            if any(facts.fit(rule) for rule in self.exclude[cell.use.label]):
+                continue
+            wanted = self.labels is None or cell.use.label in self.labels
+            task_key = self._id(variant, cell, seed) if wanted or seen is not None else ""
+            if seen is not None:
+                digest = bytes.fromhex(task_key[:32])
+                if digest in seen:
+                    continue
+                seen.add(digest)
+            index += 1
+            if self.only and not facts.fit(self.only):
+                continue
+            if limit is not None and given >= limit:
+                return
+            given += 1
+            if wanted:
+                yield self._task(task_key, variant, cell, axes, try_number, seed, index, night)
+
+    def _places(self) -> Iterator[tuple[int, int, str, Variant, Cell, tuple[str, ...]]]:
+        """Every place of the plan in order, excluded and equal ones included."""
+        for try_number in itertools.count(1):
+            last = True
+            for row in self.job.rows:
+                wanted = row.seeds or self.job.seeds
+                count = seeds.tries(wanted)
+                if try_number > count:
+                    continue
+                last = last and try_number == count
+                prompt = Prompt(self.job, row, self.cells.of(row))
+                night = seeds.night_for(wanted.renew, self.night)
+                seed = seeds.seed_of(wanted, prompt.text.anonymous, try_number, night)
+                for variant in prompt.variants(self.job.variables):
+                    for cell, axes in prompt.cells:
+                        if variant.stands_for(axes):
+                            yield try_number, seed, night, variant, cell, axes
+            if last:
+                return
+
+    def _may_repeat(self) -> bool:
+        """Whether two tasks of the plan can be equal: when not, none has to be remembered to find out.
+
+        Tasks whose prompts differ are different; so are tries of one prompt, and models unless one stands twice.
+        """
+        ids = [use.model.id for use in self.job.models]
+        twice = len(set(ids)) < len(ids)
+        texts: set[int] = set()
+        for row in self.job.rows:
+            prompt = Prompt(self.job, row, self.cells.of(row))
+            if twice and not _all_differ([cell for cell, _ in prompt.cells]):
+                return True
+            for variant in prompt.variants(self.job.variables):
+                mark = hash(variant.text)
+                if mark in texts:
+                    return True
+                texts.add(mark)
+        return False
+
+    def _id(self, variant: Variant, cell: Cell, seed: int) -> str:
+        return task_id(
+            provider=self.job.identity,
+            model=cell.use.model.id,
+            prompt=variant.text,
+            seed=seed,
+            params=cell.params(variant.values),
+            extra_params=cell.extra_params(variant.values),
+        )
+
+    def _task(
+        self,
+        key: str,
+        variant: Variant,
+        cell: Cell,
+        axes: tuple[str, ...],
+        try_number: int,
+        seed: int,
+        index: int,
+        night: str,
+    ) -> Task:
+        prompt_id, chosen = variant.named(axes, self.short_ids)
+        row, label, only_ascii = variant.prompt.row, cell.use.label, self.job.output.ascii
+        words = {
+            "prompt_id": names.clean_part(prompt_id, only_ascii),
+            "row": names.clean_part(row.id, only_ascii),
+            "model": self.clean_labels[label],
+            "seed": str(seed),
+            "id": key[:8],
+            "try": str(try_number),
+            "index": str(index),
+            "night": night,
+        }
+        for name in self.named:
+            if name in chosen:
+                words[name] = names.clean_part(chosen[name], only_ascii)
+        return Task(
+            task_id=key,
+            provider=self.job.identity,
+            model=cell.use.model.id,
+            label=label,
+            prompt=variant.text,
+            seed=seed,
+            params=cell.params(variant.values),
+            extra_params=cell.extra_params(variant.values),
+            prompt_id=prompt_id,
+            row=row.id,
+            vars=chosen,
+            try_number=try_number,
+            index=index,
+            night=night,
+            name=names.task_name(self.name, words),
+        )
+
+
+class _Facts:
+    """What `exclude:` and `--only` may ask about one place of the plan."""
+
+    __slots__ = ("axes", "owner", "seed", "try_number", "use", "variant")
+
+    def __init__(
+        self,
+        owner: _Expansion,
+        variant: Variant,
+        use: ModelUse,
+        axes: tuple[str, ...],
+        try_number: int,
+        seed: int,
+    ) -> None:
+        self.owner = owner
+        self.variant = variant
+        self.use = use
+        self.axes = axes
+        self.try_number = try_number
+        self.seed = seed
+
+    def fit(self, rule: Mapping[str, str]) -> bool:
+        """Whether all that `rule` says is true here."""
+        return all(self._fits(key, pattern) for key, pattern in rule.items())
+
+    def _fits(self, key: str, pattern: str) -> bool:
+        if key == "model":
+            return matching.fits_model(self.use, pattern)
+        if key in self.axes:
+            return matching.fits(self.variant.shorts[key], pattern)
+        if key in self.variant.prompt.row.columns:
+            return matching.fits(self.variant.prompt.row.columns[key], pattern)
+        if key == "row":
+            return matching.fits(self.variant.prompt.row.id, pattern)
+        if key == "prompt_id":
+            return matching.fits(self.variant.named(self.axes, self.owner.short_ids)[0], pattern)
+        if key in {"seed", "try"}:
+            return matching.fits(str(self.seed if key == "seed" else self.try_number), pattern)
+        return False
+
+
+def _all_differ(cells: list[Cell]) -> bool:
+    """Whether no two of the cells can ask the same of the same model."""
+    return all(
+        first.use.model.id != second.use.model.id or _differ(first, second)
+        for first, second in itertools.combinations(cells, 2)
+    )
+
+
+def _differ(first: Cell, second: Cell) -> bool:
+    moving = {part.field.name for cell in (first, second) for part in cell.moving}
+    fixed = (first.fixed.keys() | second.fixed.keys()) - moving - UNHASHED_FIELDS
+    return any(first.fixed.get(name) != second.fixed.get(name) for name in fixed)

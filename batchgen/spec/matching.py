@@ -1,0 +1,70 @@
+"""Which models, rows and tasks a word of the user means: `model:` of a row, `exclude:`, `--only`.
+
+It owns ids, labels and patterns with `*`. It refuses to expand anything.
+"""
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+
+from batchgen.catalog.catalog import nearest
+from batchgen.errors import UsageError
+from batchgen.spec.job import Job, ModelUse, Row
+
+TASK_WORDS = ("model", "row", "prompt_id", "seed", "try")
+"""What `exclude:` and `--only` may name besides variables and columns."""
+
+
+def fits(value: str, pattern: str) -> bool:
+    """Whether `value` is `pattern`, or matches it as a pattern with `*`, `?` or `[…]`."""
+    return value == pattern or fnmatch.fnmatchcase(value, pattern)
+
+
+def fits_model(use: ModelUse, pattern: str) -> bool:
+    """Whether a pattern means a model, by id or by label."""
+    return fits(use.model.id, pattern) or fits(use.label, pattern)
+
+
+def uses_for(row: Row, uses: Sequence[ModelUse]) -> tuple[ModelUse, ...]:
+    """The models that a row is for, in the job's order."""
+    if row.models is None:
+        return tuple(uses)
+    return tuple(use for use in uses if any(fits_model(use, pattern) for pattern in row.models))
+
+
+def columns_of(job: Job) -> frozenset[str]:
+    """Every column of every prompt file that is a variable of its rows."""
+    return _columns(tuple({id(row.columns): row.columns for row in job.rows if row.columns}.values()))
+
+
+def _columns(all_columns: Iterable[Mapping[str, str]]) -> frozenset[str]:
+    return frozenset().union(*(columns.keys() for columns in all_columns))
+
+
+def check_only(job: Job, only: Mapping[str, str]) -> dict[str, str]:
+    """`--only` with its keys in lower case. Raises UsageError for a key or value that the job does not have."""
+    checked = {}
+    known = [*TASK_WORDS, *job.variables, *sorted(columns_of(job))]
+    for written, value in only.items():
+        key = written.lower()
+        if key not in known:
+            near = nearest(key, known)
+            hint = f"did you mean {near}?" if near else "known are: " + ", ".join(known)
+            raise UsageError(f"--only {written}={value}: the job has no {written}", hint)
+        names = _values(job, key)
+        if names is not None and not any(fits(name, value) for name in names):
+            near = nearest(value, names)
+            hint = f"did you mean {near}?" if near else "known are: " + ", ".join(names)
+            raise UsageError(f"--only {written}={value} matches nothing in the job", hint)
+        checked[key] = value
+    return checked
+
+
+def _values(job: Job, key: str) -> list[str] | None:
+    """What a key may be, where the job names it; None where only the tasks know."""
+    if key == "model":
+        return list(dict.fromkeys(name for use in job.models for name in (use.label, use.model.id)))
+    if key == "row":
+        return [row.id for row in job.rows]
+    if key in job.variables and not any(key in row.columns for row in job.rows):
+        return list(job.variables[key])
+    return None

@@ -1,0 +1,363 @@
+"""The shape of a job file: every key, its type and what it means. Docs and the editor schema are made from this.
+
+It owns structure alone. What a word refers to (a model, a variable, a file) is checked in `load.py`, and field values
+are checked against the catalogue.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from batchgen.catalog.catalog import nearest
+from batchgen.spec.mistakes import Mistakes
+from batchgen.spec.yaml_reader import Document
+
+DEFAULT_PROVIDER = "modelverse"
+DEFAULT_NAME = "{prompt_id}/{model}-{seed}-{id}"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, dict | BaseModel):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "text" if isinstance(value, str) else type(value).__name__
+
+
+_by_shape = Discriminator(_shape)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, str | int | float):
+        return value
+    raise PydanticCustomError("string_type", "text")
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise PydanticCustomError("duration", "a time such as 300 (seconds), 90s, 30m or 6h")
+
+
+Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Duration = Annotated[
+    Any,
+    BeforeValidator(_duration),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
+SeedsItem = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": -1, "maximum": 9_999_999_999},
+                {"type": "string", "pattern": r"^\d+\.\.\d+$"},
+                {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1},
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "count": {"type": "integer", "minimum": 1},
+                        "renew": {"enum": ["never", "daily", "weekly"]},
+                    },
+                },
+            ]
+        }
+    ),
+]
+ModelPatterns = Annotated[
+    Annotated[str, Tag("text")] | Annotated[list[str], Field(min_length=1), Tag("a list")],
+    _by_shape,
+]
+
+
+class LimitsItem(_Strict):
+    """Bounds on how hard the provider is used."""
+
+    concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Paid calls in flight at once.")
+    requests_per_minute: float | None = Field(default=None, gt=0, description="Paid calls begun within a minute.")
+    timeout: Duration | None = Field(
+        default=None, description="How long one paid call may take before its outcome counts as unknown: 300, 90s, 5m."
+    )
+    give_up_after: Duration | None = Field(
+        default=None, description="How long a run waits for a provider that answers nothing: 30m, 6h."
+    )
+
+
+class BudgetItem(_Strict):
+    """What may be spent. Calls in flight and calls of unknown outcome count as spent."""
+
+    images: int | None = Field(default=None, ge=0, description="Pictures at most.")
+    cost: float | None = Field(default=None, ge=0, description="Money at most, in the provider's currency.")
+    per: Literal["life", "run", "day", "week", "month"] = Field(
+        default="life", description="Over which time: all that this folder ever spent, or one run, day, week or month."
+    )
+
+
+class ProviderItem(_Strict):
+    """A provider of the catalogue, reached in another way than usual."""
+
+    name: str = Field(default=DEFAULT_PROVIDER, description="The provider's name in the catalogue.")
+    base_url: str | None = Field(default=None, description="Where it is; https, or http on this machine.")
+    api_key_env: str | None = Field(default=None, description="The environment variable that holds the key.")
+    proxy: str | None = Field(default=None, description="A proxy for every request.")
+
+
+class PromptItem(_Strict):
+    """One prompt, or a file of prompts."""
+
+    id: Scalar | None = Field(
+        default=None, description="A name for the prompt; for a file, a template over its columns."
+    )
+    prompt: str | None = Field(
+        default=None, description="The text; {x} is a variable or a column, {{ and }} are braces."
+    )
+    file: str | None = Field(default=None, description="A .txt, .csv, .tsv or .jsonl file of prompts.")
+    encoding: str | None = Field(default=None, description="The file's encoding when it is not UTF-8, such as gb18030.")
+    params: dict[str, Any] = Field(default={}, description="Request fields of this prompt.")
+    extra_params: dict[str, Any] = Field(default={}, description="Undocumented request fields, sent as they are.")
+    model: ModelPatterns | None = Field(default=None, description="Only these models: an id, a label or a pattern.")
+    seed: SeedsItem | None = Field(default=None, description="Only this seed, or these.")
+    literal: bool = Field(default=False, description="Take braces in this entry as they stand.")
+
+
+class ModelItem(_Strict):
+    """One model and what it is asked in its own way."""
+
+    id: str = Field(description="The model's exact id.")
+    label: Scalar | None = Field(
+        default=None, description="Its name in file names; needed when one model stands twice."
+    )
+    params: dict[str, Any] = Field(default={}, description="Request fields for this model.")
+    extra_params: dict[str, Any] = Field(default={}, description="Undocumented request fields, sent as they are.")
+    limits: LimitsItem = Field(default=LimitsItem(), description="Bounds for this model.")
+
+
+class OutputItem(_Strict):
+    """Where results go and how they are named."""
+
+    folder: str | None = Field(default=None, description="The output folder; default outputs/<name>.")
+    name: str = Field(
+        default=DEFAULT_NAME,
+        min_length=1,
+        description="File names: {prompt_id} {row} {model} {seed} {id} {try} {index} {night}, variables and columns.",
+    )
+    ascii: bool = Field(default=False, description="Keep file names to the letters a-z, digits and hyphens.")
+
+
+VarsItem = Annotated[
+    Annotated[list[Scalar], Field(min_length=1), Tag("a list")]
+    | Annotated[dict[str, Scalar], Field(min_length=1), Tag("a mapping")],
+    _by_shape,
+]
+
+
+class JobFile(_Strict):
+    """One job: every prompt with every model and every seed."""
+
+    name: str | None = Field(default=None, min_length=1, description="The job's name; default is the file's.")
+    provider: Annotated[Annotated[str, Tag("text")] | Annotated[ProviderItem, Tag("a mapping")], _by_shape] = Field(
+        default=DEFAULT_PROVIDER, description="Who makes the pictures; `sandbox` needs no key and costs nothing."
+    )
+    prompts: list[Annotated[Annotated[str, Tag("text")] | Annotated[PromptItem, Tag("a mapping")], _by_shape]] = Field(
+        json_schema_extra={"minItems": 1}, description="Texts, entries or files of prompts."
+    )
+    vars: dict[str, VarsItem] = Field(
+        default={}, description="Every variable is an axis: a list of texts, or short names with their texts."
+    )
+    models: list[Annotated[Annotated[str, Tag("text")] | Annotated[ModelItem, Tag("a mapping")], _by_shape]] = Field(
+        json_schema_extra={"minItems": 1}, description="Exact model ids, or entries with an id."
+    )
+    seeds: SeedsItem = Field(default={"count": 1}, description="7, [1, 2], 1..4, {count: 4}, {count: 4, renew: daily}.")
+    params: dict[str, Any] = Field(default={}, description="Request fields for every model that takes them.")
+    extra_params: dict[str, Any] = Field(default={}, description="Undocumented request fields, sent as they are.")
+    exclude: list[Annotated[dict[str, Scalar], Field(min_length=1)]] = Field(
+        default=[], description="Combinations to leave out; all that is written in one entry must match."
+    )
+    budget: (
+        Annotated[
+            Annotated[list[BudgetItem], Tag("a list")] | Annotated[BudgetItem, Tag("a mapping")],
+            _by_shape,
+        ]
+        | None
+    ) = Field(default=None, description="What may be spent; several at once as a list.")
+    on_unknown: Literal["retry", "hold"] = Field(
+        default="retry",
+        description="What to do with a call of unknown outcome: one further try, or wait for a decision.",
+    )
+    limits: LimitsItem = Field(default=LimitsItem(), description="Bounds for the whole run.")
+    output: OutputItem = Field(default=OutputItem(), description="Where results go and how they are named.")
+
+
+def editor_schema() -> dict[str, Any]:
+    """The JSON schema of a job file, for editors and docs."""
+    return JobFile.model_json_schema()
+
+
+@cache
+def known_keys() -> frozenset[str]:
+    """Every key that a job file has anywhere."""
+    parts: tuple[type[BaseModel], ...] = (
+        JobFile,
+        PromptItem,
+        ModelItem,
+        ProviderItem,
+        BudgetItem,
+        LimitsItem,
+        OutputItem,
+    )
+    return frozenset(key for part in parts for key in part.model_fields)
+
+
+def validate(document: Document, mistakes: Mistakes) -> JobFile | None:
+    """The job file's values in their shape.
+
+    What is wrong is noted and taken out of `document`, so that the rest can be checked too; None when nothing is left.
+    """
+    for _ in range(DEEPEST_REPAIR):
+        try:
+            return JobFile.model_validate(document.value)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            gone = [_note(document, mistakes, detail, details) for detail in details]
+            for loc in sorted(filter(None, gone), key=_from_the_end, reverse=True):
+                document.drop(loc)
+            if not isinstance(document.value, dict):
+                return None
+            for name in ("prompts", "models"):
+                document.value.setdefault(name, [])
+    return None
+
+
+DEEPEST_REPAIR = 4
+"""Taking a broken part out can show that its parent lacks something: so often is looked again."""
+
+
+def _from_the_end(loc: Sequence[str | int]) -> tuple[tuple[bool, str | int], ...]:
+    return tuple((isinstance(part, str), part) for part in loc)
+
+
+def _note(
+    document: Document, mistakes: Mistakes, detail: ErrorDetails, all_details: Sequence[ErrorDetails]
+) -> tuple[str | int, ...] | None:
+    """Note one mistake; the place of what has to go, if anything has."""
+    loc = _real_loc(document, detail["loc"])
+    kind, ctx = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _siblings(loc[:-1])
+        key = str(loc[-1])
+        near = nearest(key, known)
+        hint = f"did you mean `{near}`?" if near else "known here: " + ", ".join(known)
+        mistakes.add(loc, f"there is no key `{key}` {_inside(loc[:-1])}", hint, kind="unknown key", key=True)
+        return loc
+    if kind == "missing":
+        name = str(detail["loc"][-1])
+        misspelt = any(
+            other["type"] == "extra_forbidden" and nearest(str(other["loc"][-1]), [name]) for other in all_details
+        )
+        if misspelt:
+            mistakes.damaged.add(name)
+        elif not mistakes.touched(name, loc):
+            mistakes.add(loc, f"`{name}` is missing {_inside(loc)}", _EXAMPLES.get(name, ""), kind="missing key")
+        return loc or None
+    value = document.find(loc)[0]
+    word = f"`{_dotted(loc)}`" if loc else "a job file"
+    if value is None:
+        mistakes.add(loc, f"{word} has no value", _quoted_hint(document, loc), kind="empty value")
+    else:
+        expected = _expected(kind, ctx)
+        hint = _EXAMPLES.get(str(loc[0]), "") if len(loc) == 1 else ""
+        if "text" in expected and isinstance(value, bool | int | float):
+            hint = f'write it in quotes: "{document.raw(loc)}"'
+        mistakes.add(loc, f"{word} must be {expected}", hint, kind="wrong value")
+    return loc or None
+
+
+def _quoted_hint(document: Document, loc: Sequence[str | int]) -> str:
+    raw = document.raw(loc)
+    if raw:
+        return f'write it in quotes if it is text: "{raw}"'
+    return _EXAMPLES.get(str(loc[0]), "") if len(loc) == 1 else "write one, or delete the line"
+
+
+def _real_loc(document: Document, loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """`loc` without the parts that are pydantic's own words and no child of the file."""
+    real: list[str | int] = []
+    value = document.value
+    for number, part in enumerate(loc):
+        if (isinstance(value, dict) and part in value) or (
+            isinstance(value, list) and isinstance(part, int) and part < len(value)
+        ):
+            value = value[part]
+        elif number == len(loc) - 1 or part != "[key]":
+            continue
+        real.append(part)
+    return tuple(real)
+
+
+def _siblings(loc: Sequence[str | int]) -> list[str]:
+    """The keys that are known in the mapping at `loc`."""
+    by_place: dict[str, type[BaseModel]] = {
+        "prompts": PromptItem,
+        "models": ModelItem,
+        "provider": ProviderItem,
+        "budget": BudgetItem,
+        "output": OutputItem,
+        "limits": LimitsItem,
+    }
+    part = next((by_place[word] for word in reversed(loc) if isinstance(word, str) and word in by_place), JobFile)
+    return list(part.model_fields)
+
+
+def _inside(loc: Sequence[str | int]) -> str:
+    return f"in `{_dotted(loc)}`" if loc else "in a job file"
+
+
+def _dotted(loc: Sequence[str | int]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+_TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "duration": "a time such as 300 (seconds), 90s, 30m or 6h",
+    "too_short": "longer: it is empty",
+    "string_too_short": "longer: it is empty",
+    "finite_number": "a number",
+}
+_EXAMPLES = {
+    "prompts": "write `prompts:` and below it `  - a neon city in the rain`",
+    "models": "write `models:` and below it `  - black-forest-labs/flux.1-dev`",
+    "vars": "write `vars:` and below it `  style: [ink, oil]`",
+    "id": "write `id: black-forest-labs/flux.1-dev`",
+}
+
+
+def _expected(kind: str, ctx: dict[str, Any]) -> str:
+    if kind in _TYPES:
+        return _TYPES[kind]
+    if kind == "literal_error":
+        return "one of " + str(ctx.get("expected", "")).replace("'", "").replace(" or ", ", ")
+    if kind in {"greater_than_equal", "greater_than", "less_than_equal"}:
+        words = {"ge": "at least", "gt": "more than", "le": "at most"}
+        return next(f"{words[key]} {ctx[key]:g}" for key in words if key in ctx)
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        return str(ctx.get("expected_tags", "something else")).replace("'", "").replace(", ", " or ")
+    return "something else"

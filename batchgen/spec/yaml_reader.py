@@ -1,0 +1,351 @@
+"""Turns the bytes of a YAML file into plain values and remembers where each of them stands.
+
+It owns what YAML means here: the core schema of YAML 1.2 (`16:9` and `no` are text), duplicate keys refused, no tags, and
+bounds that hold against hostile files. It refuses to know what a job is, and it never raises anything but JobError.
+"""
+
+import codecs
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import yaml
+
+from batchgen.errors import JobError, Problem
+from batchgen.spec.syntax import explain_syntax
+
+LARGEST_FILE = 20 * 1024 * 1024
+DEEPEST = 50
+MOST_ALIASES = 100
+MOST_NODES = 1_000_000
+"""Of values in one file, those that aliases repeat included."""
+
+_BREAK = re.compile(r"\r\n|\r|\n")
+# Everything that YAML forbids in a file, and the three line breaks of YAML 1.1 that YAML 1.2 takes for plain text.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITY = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
+_NAN = frozenset({".nan", ".NaN", ".NAN"})
+_WORDS: dict[str, bool | None] = {
+    "": None,
+    "~": None,
+    **dict.fromkeys(("null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_LONGEST_NUMBER = 100
+
+Loc = Sequence[str | int]
+
+
+class Mark(NamedTuple):
+    """Where a child of a mapping or a list stands; lines and columns count from 0."""
+
+    key_line: int
+    key_column: int
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    raw: str | None
+    """The source text of a scalar, None for a mapping or a list."""
+    plain: bool
+
+
+class Document:
+    """The values of one YAML file with their places. Children are addressed as pydantic does: `("models", 1, "id")`."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.lines = _BREAK.split(text)
+        self.value: Any = None
+        self._marks: dict[int, Any] = {}
+
+    def remember(self, container: Any, marks: Any) -> None:
+        """Keep the marks of a mapping's (dict) or a list's (list) children."""
+        self._marks[id(container)] = marks
+
+    def find(self, loc: Loc) -> tuple[Any, Mark | None]:
+        """The deepest value that `loc` reaches and its mark; parts of `loc` that name no child are skipped."""
+        value, mark = self.value, None
+        for part in loc:
+            marks = self._marks.get(id(value))
+            if (isinstance(marks, dict) and isinstance(part, str) and part in marks) or (
+                isinstance(marks, list) and isinstance(part, int) and -1 < part < len(marks)
+            ):
+                value, mark = value[part], marks[part]
+        return value, mark
+
+    def place(self, loc: Loc, *, key: bool = False) -> tuple[int, int]:
+        """Line and column (from 1) of the value at `loc`, or of its key."""
+        mark = self.find(loc)[1]
+        if mark is None:
+            return 1, 1
+        return (mark.key_line + 1, mark.key_column + 1) if key else (mark.line + 1, mark.column + 1)
+
+    def raw(self, loc: Loc) -> str | None:
+        """A scalar as it was written, `0.50` rather than 0.5; None for a mapping or a list."""
+        mark = self.find(loc)[1]
+        return None if mark is None else mark.raw
+
+    def comment_after(self, loc: Loc) -> str:
+        """What stands behind an unquoted scalar on its line, from the `#` on; empty for none."""
+        mark = self.find(loc)[1]
+        if mark is None or not mark.plain:
+            return ""
+        rest = self.lines[mark.end_line][mark.end_column :]
+        return rest.strip() if rest.lstrip().startswith("#") else ""
+
+    def drop(self, loc: Loc) -> None:
+        """Take the child at `loc` out of the values; the places of the others stay true."""
+        parent = self.find(loc[:-1])[0]
+        marks = self._marks.get(id(parent))
+        last = loc[-1]
+        known = isinstance(marks, dict) and last in marks
+        if known or (isinstance(marks, list) and isinstance(last, int) and last < len(marks)):
+            del parent[last]
+            del marks[last]
+
+
+def read_yaml(data: bytes, file: str) -> Document:
+    """The one document in `data`. Raises JobError with every mistake that YAML itself can show."""
+    text = _decode(data, file)
+    document = Document(file, text)
+    return _Builder(document).build(text)
+
+
+def parse_scalar(text: str) -> Any:
+    """What an unquoted scalar means in YAML 1.2. Raises ValueError for a number that is too long."""
+    first = text[:1]
+    if first in "-+.0123456789" and first:
+        return _number(text)
+    return _WORDS.get(text, text)
+
+
+def _number(text: str) -> Any:
+    if _INT.fullmatch(text):
+        if len(text) > _LONGEST_NUMBER:
+            raise ValueError("this number is too long")
+        return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+    if _FLOAT.fullmatch(text) and len(text) <= _LONGEST_NUMBER:
+        return float(text)
+    infinity = _INFINITY.fullmatch(text)
+    if infinity:
+        return -math.inf if infinity[1] == "-" else math.inf
+    return math.nan if text in _NAN else text
+
+
+def _decode(data: bytes, file: str) -> str:
+    if len(data) > LARGEST_FILE:
+        size = f"{len(data) / 1024 / 1024:.0f} MB"
+        raise _fatal(
+            file, 0, 0, f"this file has {size}; a job file has 20 MB at most", "put the prompts into a .csv file"
+        )
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:4]:
+        raise _fatal(file, 1, 1, "this file is UTF-16 text", "save it as UTF-8")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        line, column = _position(before, len(before))
+        raise _fatal(file, line, column, "this file is not UTF-8 text", "save it as UTF-8") from None
+    bad = _FORBIDDEN.search(text)
+    if bad:
+        line, column = _position(text, bad.start())
+        name = f"U+{ord(bad[0]):04X}"
+        raise _fatal(file, line, column, f"an invisible control character ({name}) stands here", "delete it")
+    return text
+
+
+def _position(text: str, index: int) -> tuple[int, int]:
+    lines = _BREAK.split(text[:index])
+    return len(lines), len(lines[-1]) + 1
+
+
+def _fatal(file: str, line: int, column: int, message: str, hint: str = "") -> JobError:
+    return JobError([Problem(file, line, column, message, hint, kind="unreadable file")])
+
+
+class _Builder:
+    """One pass over the parse events: no recursion, so depth is bounded before anything is built from it."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, tuple[Any, int, Any]] = {}
+        self.open_anchors: set[str] = set()
+        self.aliases = 0
+        self.nodes = 0
+
+    def build(self, text: str) -> Document:
+        try:
+            self.document.value = self._whole(self._events(text))
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line, mark.column) if mark else (0, 0)
+            start = error.context_mark.line if error.context_mark else line
+            self.problems.append(_syntax_problem(self.document, line, column, start, str(error.problem)))
+        except yaml.YAMLError:
+            self._problem(0, 0, "this is not a YAML file", "")
+        if self.problems:
+            raise JobError(sorted(self.problems, key=lambda problem: (problem.line, problem.column)))
+        return self.document
+
+    def _events(self, text: str) -> Iterator[Any]:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        try:
+            while loader.check_event():
+                yield loader.get_event()
+        finally:
+            loader.dispose()
+
+    def _problem(self, line: int, column: int, message: str, hint: str, kind: str = "YAML mistake") -> None:
+        self.problems.append(Problem(self.document.file, line + 1, column + 1, message, hint, kind))
+
+    def _whole(self, events: Iterator[Any]) -> Any:
+        next(events)
+        begin = next(events)
+        if type(begin) is yaml.StreamEndEvent:
+            self._problem(0, 0, "this file is empty", "`batchgen init` writes one to begin with")
+            return None
+        value = self._nodes(events)
+        next(events)
+        more = next(events)
+        if type(more) is not yaml.StreamEndEvent:
+            hint = "delete the line `---`, or make two files of it"
+            self._problem(more.start_mark.line, 0, "a second document begins here; a job file is one", hint)
+        return value
+
+    def _nodes(self, events: Iterator[Any]) -> Any:
+        """The value that begins with the next event. Open containers stand on a list of our own, at most `DEEPEST`."""
+        stack: list[_Open] = []
+        for event in events:
+            kind = type(event)
+            start = event.start_mark
+            if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                done = stack.pop()
+                self.document.remember(done.value, done.marks)
+                if done.anchor:
+                    self.open_anchors.discard(done.anchor)
+                    self.anchors[done.anchor] = (done.value, self.nodes - done.nodes_before, None)
+                value, raw, plain = done.value, None, False
+                start = done.start
+            elif kind is yaml.ScalarEvent:
+                value, raw, plain = self._scalar(event)
+            elif kind is yaml.AliasEvent:
+                value, raw, plain = self._alias(event)
+            else:
+                self._check_tag(event)
+                stack.append(_Open({} if kind is yaml.MappingStartEvent else [], event, self.nodes))
+                self._check_bounds(stack, start)
+                if event.anchor:
+                    self.open_anchors.add(event.anchor)
+                continue
+            if not stack:
+                return value
+            end = event.end_mark
+            self._put(stack[-1], value, Mark(0, 0, start.line, start.column, end.line, end.column, raw, plain))
+        return None
+
+    def _check_bounds(self, stack: "list[_Open]", mark: Any) -> None:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            hint = "put the prompts into a .csv, .tsv or .jsonl file"
+            raise self._stop(mark, f"this file holds more than {MOST_NODES:,} values", hint)
+        if len(stack) > DEEPEST:
+            raise self._stop(mark, f"lists and mappings stand more than {DEEPEST} deep in one another", "")
+
+    def _stop(self, mark: Any, message: str, hint: str) -> JobError:
+        self._problem(mark.line, mark.column, message, hint, kind="unreadable file")
+        return JobError(self.problems)
+
+    def _check_tag(self, event: Any) -> None:
+        if event.tag is not None and event.tag != "!":
+            mark = event.start_mark
+            hint = "a text that begins with ! needs quotes"
+            self._problem(mark.line, mark.column, "tags (words that begin with !) mean nothing here", hint)
+
+    def _scalar(self, event: Any) -> tuple[Any, str, bool]:
+        mark = event.start_mark
+        self._check_bounds([], mark)
+        self._check_tag(event)
+        raw: str = event.value
+        value: Any = raw
+        if event.implicit[0]:
+            try:
+                value = parse_scalar(raw)
+            except ValueError:
+                self._problem(mark.line, mark.column, "this number is too long", "write text in quotes")
+        elif not raw.isascii() and any("\ud800" <= char <= "\udfff" for char in raw):
+            self._problem(mark.line, mark.column, "this text holds half a character (\\ud800 to \\udfff)", "delete it")
+        if event.anchor:
+            self.anchors[event.anchor] = (value, 1, raw)
+        return value, raw, event.style is None
+
+    def _alias(self, event: Any) -> tuple[Any, str | None, bool]:
+        mark = event.start_mark
+        self.aliases += 1
+        name = event.anchor
+        if self.aliases > MOST_ALIASES:
+            raise self._stop(mark, f"this file repeats values with * more than {MOST_ALIASES} times", "")
+        if name in self.open_anchors:
+            raise self._stop(mark, f"*{name} stands inside of what it repeats", "")
+        if name not in self.anchors:
+            hint = "a text that begins with * needs quotes"
+            self._problem(mark.line, mark.column, f"*{name} repeats a value that has no name &{name} above", hint)
+            return None, None, False
+        value, size, raw = self.anchors[name]
+        self.nodes += size - 1
+        self._check_bounds([], mark)
+        return value, raw, False
+
+    def _put(self, parent: "_Open", value: Any, mark: Mark) -> None:
+        if not isinstance(parent.value, dict):
+            parent.value.append(value)
+            parent.marks.append(mark)
+            return
+        if parent.key is None:
+            parent.key = self._key(value, mark), mark
+            return
+        key, key_mark = parent.key
+        parent.key = None
+        if key in parent.value:
+            first = parent.marks[key].key_line + 1
+            hint = f"the first stands in line {first}"
+            self._problem(
+                key_mark.line, key_mark.column, f"the key `{key}` stands twice", hint, "key that stands twice"
+            )
+            return
+        parent.value[key] = value
+        parent.marks[key] = mark._replace(key_line=key_mark.line, key_column=key_mark.column)
+
+    def _key(self, value: Any, mark: Mark) -> str:
+        if mark.raw is None:
+            hint = "a text that begins with { or [ needs quotes"
+            self._problem(mark.line, mark.column, "a key must be a word, not a list or a mapping", hint)
+            return f"\0{mark.line}:{mark.column}"
+        if mark.raw == "<<" and mark.plain:
+            self._problem(mark.line, mark.column, "`<<` means nothing here", "write the keys out")
+        return value if isinstance(value, str) else mark.raw
+
+
+class _Open:
+    """A mapping or a list whose end has not come yet."""
+
+    __slots__ = ("anchor", "key", "marks", "nodes_before", "start", "value")
+
+    def __init__(self, value: Any, event: Any, nodes: int) -> None:
+        self.value = value
+        self.marks: Any = type(value)()
+        self.key: tuple[str, Mark] | None = None
+        self.anchor: str | None = event.anchor
+        self.start = event.start_mark
+        self.nodes_before = nodes
+
+
+def _syntax_problem(document: Document, line: int, column: int, start: int, problem: str) -> Problem:
+    at, where, message, hint = explain_syntax(document.lines, line, column, start, problem)
+    return Problem(document.file, at + 1, where + 1, message, hint, "YAML mistake")

@@ -1,0 +1,354 @@
+"""The files of one output folder: unfinished ones, pictures under their final names, spooled answers, inputs.
+
+What has a final name is whole and on the disk itself; everything unfinished lies in `parts/`. Nothing is overwritten
+but what is derived (report, manifest). All of it blocks, so it runs in a disk thread; several threads may use one
+`ResultFolder`. It refuses to know what was bought and whether a picture is the one that was asked for.
+"""
+
+import hashlib
+import itertools
+import os
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from batchgen.errors import PictureError, StorageError
+from batchgen.storage.disk import (
+    Folders,
+    create,
+    in_words,
+    make_folder,
+    names,
+    open_root,
+    place,
+    read,
+    sync_file,
+    write_all,
+)
+from batchgen.storage.pictures import EXTENSIONS, PictureFacts, check_picture
+
+_MAX_NAMES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """A picture that came in and is to be stored. `key` is unique among those on their way."""
+
+    key: str
+    data: "bytes | PartFile"
+    stem: str
+    """The task's name below `images/`, without extension; folders are separated by `/`."""
+    picture_number: int
+    """From 1, among the pictures of one answer."""
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A picture that is whole, checked and durable; `file_name` is relative to the output folder, with `/`."""
+
+    key: str
+    """Of its `Landing`."""
+    file_name: str
+    facts: PictureFacts
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFailure:
+    """A picture that was not stored because its bytes are not one; `error` says what they are."""
+
+    key: str
+    error: PictureError
+
+
+class PartFile:
+    """A file that is not whole yet: it lies in `parts/`, and its size and hash are known as it grows.
+
+    It must end in `ResultFolder.store_batch` or `discard`. Methods raise `StorageError`.
+    """
+
+    def __init__(self, shown: Path, name: str, folder: int, *, hashed: bool = True) -> None:
+        self.name = name
+        self.bytes = 0
+        self._shown = shown
+        self._folder = folder
+        self._hash = hashlib.sha256() if hashed else None
+        self._finished = False
+        with in_words(shown), suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        with in_words(shown):
+            self._descriptor: int | None = create(name, folder)
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex, over what was written so far."""
+        return self._hash.hexdigest() if self._hash else None
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Add `data` at the end."""
+        with in_words(self._shown):
+            write_all(self._open(), data)
+        self.bytes += len(data)
+        if self._hash:
+            self._hash.update(data)
+
+    def content(self) -> bytes:
+        """Everything that was written."""
+        with in_words(self._shown):
+            blocks, position = [], 0
+            while block := os.pread(self._open(), self.bytes - position, position):
+                blocks.append(block)
+                position += len(block)
+        if position != self.bytes:
+            raise StorageError(f"{self._shown}: it was changed while in use", "Run the same command again.")
+        return b"".join(blocks)
+
+    def finish(self) -> None:
+        """Return when the content is on the disk itself. If this fails the file is of no use any more: discard it."""
+        if not self._finished:
+            with in_words(self._shown):
+                sync_file(self._open())
+            self._finished = True
+
+    def discard(self) -> None:
+        """Give up the file, or only its temporary name if it has a final one. Harmless when done twice."""
+        if self._descriptor is None:
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        with in_words(self._shown):
+            os.close(descriptor)
+            with suppress(FileNotFoundError):
+                os.unlink(self.name, dir_fd=self._folder)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise ValueError("the part was already stored or discarded")
+        return self._descriptor
+
+
+class ResultFolder:
+    """The output folder of a run, which holds its lock. Every method raises `StorageError`, in the user's words.
+
+    Links below the folder are never followed; the folder itself may be one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._durable: set[tuple[str, ...]] = {()}
+        self._numbers = itertools.count(1)
+        with in_words(path):
+            make_folder(path)
+            self._root = open_root(path)
+            with Folders(self._root, self._durable) as folders:
+                self._parts = os.dup(folders.open_to_change(("parts",)))
+                folders.sync()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder; working folders that are empty disappear."""
+        for name in ("parts", "spool"):
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=self._root)
+        os.close(self._parts)
+        os.close(self._root)
+
+    def free_bytes(self) -> int:
+        """How many bytes this user may still write on the folder's disk."""
+        with in_words(self.path):
+            facts = os.statvfs(self._root)
+        return facts.f_bavail * facts.f_frsize
+
+    def create_part(self, key: str) -> PartFile:
+        """An empty unfinished file; one that an earlier run left under the same key is thrown away."""
+        (key,) = _parts_of(key)
+        return PartFile(self.path / "parts" / f"{key}.part", f"{key}.part", self._parts)
+
+    def clean_parts(self) -> int:
+        """Throw away what earlier runs left unfinished, and say how many files. Only before the first part is made."""
+        with in_words(self.path / "parts"):
+            unfinished = [name for name in names(self._parts) if name.endswith(".part")]
+            for name in unfinished:
+                os.unlink(name, dir_fd=self._parts)
+        return len(unfinished)
+
+    def store_batch(self, items: Sequence[Landing]) -> list[Landed | StorageFailure]:
+        """Check the pictures and store them durably under final names; the folders are fsynced once for all.
+
+        The result has one entry for each item, in order. A name that is taken by the same bytes is taken over: an
+        earlier run was stopped before it could say so. After a `StorageError` none of the items counts as stored.
+        """
+        try:
+            with in_words(self.path), Folders(self._root, self._durable) as folders:
+                results = [self._land(item, folders) for item in items]
+                folders.sync()
+        except BaseException:
+            for item in items:
+                if isinstance(item.data, PartFile):
+                    item.data.discard()
+            raise
+        return results
+
+    def find_stored(self, stem: str, picture_number: int, task_id: str, taken: Container[str] = ()) -> Landed | None:
+        """The picture that an earlier run stored for this task without noting it, after the full check; its key is "".
+
+        `taken` are file names that are known to belong to other pictures. Of several the last made is returned.
+        """
+        *above, base = _parts_of(stem)
+        found = None
+        with in_words(self.path / "images" / stem), Folders(self._root, self._durable) as folders:
+            for place_in_line, name in enumerate(_file_names(base, picture_number, task_id)):
+                exists = False
+                for extension in EXTENSIONS.values():
+                    file_name = "/".join(("images", *above, name + extension))
+                    data = _read_in(folders, ("images", *above), name + extension)
+                    exists = exists or data is not None
+                    if data is not None and file_name not in taken:
+                        with suppress(PictureError):
+                            found = Landed("", file_name, check_picture(data), len(data))
+                if not exists and place_in_line > 0:
+                    break
+        return found
+
+    def spool_write(self, key: str, body: bytes) -> None:
+        """Keep a paid answer: it is durable under its key when this returns, and never there in part."""
+        self.write_atomically(f"spool/{key}.body", body)
+
+    def spool_read(self, key: str) -> bytes | None:
+        """A kept answer, or None when there is none."""
+        return self._read(f"spool/{key}.body")
+
+    def spool_delete(self, key: str) -> None:
+        """Forget a kept answer, if there is one."""
+        (key,) = _parts_of(key)
+        with in_words(self.path / "spool"), Folders(self._root, self._durable) as folders, suppress(FileNotFoundError):
+            os.unlink(f"{key}.body", dir_fd=folders.open(("spool",)))
+
+    def spool_keys(self) -> list[str]:
+        """The keys of all kept answers, sorted."""
+        return sorted(name.removesuffix(".body") for name in self._names_in("spool") if name.endswith(".body"))
+
+    def keep_input(self, data: bytes, sha256: str, extension: str) -> str:
+        """Keep an input picture as it is sent, once; its name relative to the folder."""
+        name = f"inputs/{sha256}{extension}"
+        if self._read(name) != data:
+            self.write_atomically(name, data)
+        return name
+
+    def read_input(self, sha256: str) -> bytes:
+        """A kept input picture, its content checked against its name."""
+        name = next((name for name in self._names_in("inputs") if name.startswith(sha256)), sha256)
+        data = self._read(f"inputs/{name}")
+        if data is None or hashlib.sha256(data).hexdigest() != sha256:
+            what = "is missing" if data is None else "was changed"
+            raise StorageError(
+                f"{self.path / 'inputs' / name}: this input picture {what}",
+                "Put the original back, or run the job again with the picture it names.",
+            )
+        return data
+
+    def write_atomically(self, name: str, data: bytes) -> None:
+        """Replace the file `name` (relative to the folder, with `/`): a reader sees the old or the new, whole."""
+        with self.replacing(name) as part:
+            part.write(data)
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[PartFile]:
+        """The same for content that is written piece by piece; an exception leaves the old file as it was."""
+        *above, base = _parts_of(name)
+        temporary = f"{base}.{next(self._numbers)}.part"
+        part = PartFile(self.path / name, temporary, self._parts, hashed=False)
+        try:
+            yield part
+            part.finish()
+            with in_words(self.path / name), Folders(self._root, self._durable) as folders:
+                folder = folders.open_to_change(tuple(above))
+                os.replace(temporary, base, src_dir_fd=self._parts, dst_dir_fd=folder)
+                folders.sync()
+        finally:
+            part.discard()
+
+    def _land(self, item: Landing, folders: Folders) -> Landed | StorageFailure:
+        part = item.data if isinstance(item.data, PartFile) else self.create_part(item.key)
+        try:
+            if isinstance(item.data, PartFile):
+                data = part.content()
+            else:
+                data = item.data
+                part.write(data)
+            facts = check_picture(data, part.sha256)
+            part.finish()
+            file_name = self._final_name(item, part, facts, folders)
+        except PictureError as error:
+            return StorageFailure(item.key, error)
+        finally:
+            part.discard()
+        return Landed(item.key, file_name, facts, len(data))
+
+    def _final_name(self, item: Landing, part: PartFile, facts: PictureFacts, folders: Folders) -> str:
+        *above, base = _parts_of(item.stem)
+        parts = ("images", *above)
+        with in_words(self.path / "images" / (item.stem + facts.extension)):
+            folder = folders.open_to_change(parts)
+            for name in _file_names(base, item.picture_number, item.task_id):
+                file = name + facts.extension
+                if place((part.name, self._parts), (file, folder)) or _holds(file, folder, facts.sha256):
+                    return "/".join((*parts, file))
+        raise StorageError(
+            f"{self.path / 'images' / item.stem}: {_MAX_NAMES} files of this name exist already",
+            "Choose a more telling `output.name` in the job.",
+        )
+
+    def _read(self, name: str) -> bytes | None:
+        *above, base = _parts_of(name)
+        with in_words(self.path / name), Folders(self._root, self._durable) as folders:
+            return _read_in(folders, tuple(above), base)
+
+    def _names_in(self, folder: str) -> list[str]:
+        with in_words(self.path / folder), Folders(self._root, self._durable) as folders:
+            try:
+                return names(folders.open((folder,)))
+            except FileNotFoundError:
+                return []
+
+
+def _read_in(folders: Folders, parts: tuple[str, ...], name: str) -> bytes | None:
+    try:
+        return read(name, folders.open(parts))
+    except FileNotFoundError:
+        return None
+
+
+def _holds(name: str, folder: int, sha256: str) -> bool:
+    data = read(name, folder)
+    return data is not None and hashlib.sha256(data).hexdigest() == sha256
+
+
+def _file_names(base: str, picture_number: int, task_id: str) -> Iterator[str]:
+    """The names a picture may get, without extension, in the order they are tried."""
+    suffix = _suffix(picture_number)
+    yield f"{base}{suffix}"
+    yield f"{base}-{task_id[:8]}{suffix}"
+    for number in range(2, _MAX_NAMES):
+        yield f"{base}-{task_id[:8]}{suffix}-{number}"
+
+
+def _suffix(picture_number: int) -> str:
+    return "" if picture_number == 1 else f"-{picture_number}"
+
+
+def _parts_of(name: str) -> tuple[str, ...]:
+    parts = tuple(name.split("/"))
+    if not name or any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise StorageError(f"“{name}” is no name inside the output folder", "Change `output.name` in the job.")
+    return parts

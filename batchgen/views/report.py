@@ -1,0 +1,149 @@
+"""What a run came to, in plain lines: what is there, what it cost, what is missing and what to type next.
+
+The one place for the words of the end: the terminal's summary and the log take them from here. It refuses to read
+ledgers and files: the engine's report goes in, text comes out, and outside text in it comes out clean.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchgen.views.text import clean, count, decimal, duration, money
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One way in which tasks of a job are not stored: `key` is its name in a report's counts."""
+
+    key: str
+    words: str
+    verb: str
+    """The verb and option that deal with it."""
+
+
+ENDINGS = (
+    Ending("unknown", "outcome unknown, maybe billed", "run --retry unknown"),
+    Ending("failed", "refused, not billed", "run --retry failed"),
+    Ending("expired", "link expired, paid for", "run --retry expired"),
+    Ending("lost", "paid and lost", "run --retry lost"),
+    Ending("waiting", "paid for, not yet downloaded", "recover"),
+    Ending("pending", "not yet made", "run"),
+)
+
+
+def endings(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is missing, each as (`2 paid and lost`, the command that deals with it)."""
+    counts = report.get("counts") or {}
+    found = []
+    for ending in ENDINGS:
+        number = int(counts.get(ending.key) or 0)
+        if number:
+            words = f"{number} {ending.words}"
+            held = int(counts.get("held") or 0) if ending.key == "unknown" else 0
+            words += f" ({held} held for your decision)" if held else ""
+            found.append((words, _command(ending.verb, report)))
+    return found
+
+
+def _command(verb: str, report: Mapping[str, Any]) -> str:
+    """The command of that verb: as the engine wrote it, else for the output folder."""
+    name, _, option = verb.partition(" ")
+    for command in _next(report):
+        if command.startswith(f"batchgen {name} ") and (option in command if option else " --" not in command):
+            return command
+    folder = shlex.quote(clean(report.get("folder", ""), 1000))
+    return f"batchgen {name} {folder} {option}".rstrip()
+
+
+def _next(report: Mapping[str, Any]) -> list[str]:
+    return [clean(command, 1000) for command in report.get("next") or ()]
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """What happened in one line: `neon-city: finished; 310 of 312 done, 30 of them new, in 4 min`."""
+    counts = report.get("counts") or {}
+    done, tasks = int(counts.get("done") or 0), int(counts.get("tasks") or 0)
+    new = int(counts.get("new_stored") or 0)
+    parts = [f"{done} of {tasks} done"]
+    if new:
+        parts.append(f"{count(new, 'new picture')}")
+    if report.get("duration_s") is not None:
+        parts.append(f"in {duration(float(report['duration_s']))}")
+    reason = clean(report.get("reason") or ("ended" if report.get("exit_code") else "finished"), 300).rstrip(".")
+    return f"{clean(report.get('job', ''), 80)}: {reason}; {', '.join(parts)}"
+
+
+def status_line(status: Mapping[str, Any]) -> str:
+    """How far a folder is in one line: `neon-city: 310 of 312 done; the last run: budget reached`."""
+    counts = status.get("counts") or {}
+    line = f"{clean(status.get('job', ''), 80)}: {int(counts.get('done') or 0)} of {int(counts.get('tasks') or 0)} done"
+    reason = clean(status.get("reason") or "", 300).rstrip(".")
+    return line + (f"; the last run: {reason}" if reason else "")
+
+
+def money_line(report: Mapping[str, Any]) -> str:
+    """What was spent, in this run and over the folder's life."""
+    currency = clean(report.get("currency", ""), 8)
+    sums = report.get("money") or {}
+    run = report.get("this_run") or {}
+    spent = money(sums.get("spent"), currency)
+    line = f"{money(run.get('spent'), currency)} spent in this run, {spent} in all" if run else f"{spent} spent"
+    line += _positive(sums.get("maybe_billed"), currency, "maybe billed")
+    line += _positive(sums.get("reserved"), currency, "reserved")
+    return line + (" (sandbox: nothing is billed)" if report.get("play_money") else "")
+
+
+def _positive(value: Any, currency: str, words: str) -> str:
+    return f", {money(value, currency)} {words}" if decimal(value) else ""
+
+
+def flag_line(report: Mapping[str, Any]) -> str:
+    """Pictures worth a look, or the empty text: `flagged, worth a look: 2 blank, 1 duplicate`."""
+    flags = {clean(flag, 40): int(number) for flag, number in (report.get("flags") or {}).items() if number}
+    return "flagged, worth a look: " + ", ".join(f"{number} {flag}" for flag, number in flags.items()) if flags else ""
+
+
+def failure_lines(report: Mapping[str, Any]) -> list[str]:
+    """The failures, equal ones as one, at most five; each says what, how often, and one task that it happened to."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    failures: Sequence[Mapping[str, Any]] = report.get("failures") or ()
+    for failure in failures:
+        key = (clean(failure.get("kind", ""), 40), clean(failure.get("message", "")))
+        groups.setdefault(key, []).append(failure)
+    lines = []
+    for (kind, message), members in list(groups.items())[:_EXAMPLES]:
+        first = members[0]
+        who = f"{clean(first.get('prompt_id', ''), 60)} ({clean(first.get('label', ''), 60)})"
+        more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+        request = clean(first.get("request_id") or "", 80)
+        what = ": ".join(part for part in (kind.replace("_", " "), message) if part)
+        lines.append(f"{who}{more}: {what}" + (f" [request {request}]" if request else ""))
+    listed = sum(len(members) for members in list(groups.values())[:_EXAMPLES])
+    counts = report.get("counts") or {}
+    total = sum(int(counts.get(key) or 0) for key in ("failed", "unknown", "expired", "lost"))
+    if listed and max(total, len(failures)) > listed:
+        lines.append(f"all {max(total, len(failures))} are in failures.jsonl")
+    return lines
+
+
+def next_commands(report: Mapping[str, Any]) -> list[str]:
+    """Commands to type next that `endings` does not name yet."""
+    named = {command for _, command in endings(report)}
+    return [command for command in _next(report) if command not in named]
+
+
+def summary_lines(report: Mapping[str, Any]) -> list[str]:
+    """The end of a run in plain text: what happened, what it cost, what is missing with its command, what to look at."""
+    lines = [headline(report), f"  {money_line(report)}"]
+    missing = endings(report)
+    width = max((len(words) for words, _ in missing), default=0)
+    lines.extend(f"  {words.ljust(width)}  {command}" for words, command in missing)
+    lines.extend(f"    {line}" for line in failure_lines(report))
+    lines.extend(f"  {line}" for line in [flag_line(report)] if line)
+    folder = clean(report.get("folder", ""), 1000)
+    lines.append(f"  pictures are in {folder}")
+    lines.extend(f"  next: {command}" for command in next_commands(report))
+    return lines

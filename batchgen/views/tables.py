@@ -1,0 +1,161 @@
+"""Pages for a terminal or a pipe: the plan, the catalogue, the state of a folder, the end of a run.
+
+Values go in, something for `Console.print` comes out; all of it reads well at 80 columns without colour, and no number
+is broken over two lines. It refuses to print, to count, and to show outside text as anything but text.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from batchgen.catalog.catalog import Field, Model, Provider
+from batchgen.views.columns import Page, aligned, command_lines
+from batchgen.views.plan_page import one_line, plan_table
+from batchgen.views.report import (
+    endings,
+    failure_lines,
+    flag_line,
+    headline,
+    money_line,
+    next_commands,
+    status_line,
+)
+from batchgen.views.text import amount, clean, decimal, money, seconds
+
+__all__ = ["model_page", "models_table", "one_line", "plan_table", "status_table", "summary"]
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+
+def models_table(provider: Provider) -> Page:
+    """Every model of a provider: price, free pictures, and what a request of it needs."""
+    titles = ("model", "price", "free", "needs")
+    rows = [
+        (model.id, amount(model.price), str(model.free_images), " + ".join(sorted(model.required, reverse=True)))
+        for model in provider.models.values()
+    ]
+
+    def build(width: int) -> "Sequence[RenderableType]":
+        from rich.text import Text
+
+        longest = max(len(model_id) for model_id, *_ in rows)
+        table = aligned(titles, rows, width, texts=frozenset({0, 3}), shortest=longest)
+        note = (
+            f"Prices are in {provider.currency} per picture, as of {provider.prices_as_of}: {provider.prices_source}."
+        )
+        lines: list[RenderableType] = [Text(clean(provider.title), style="bold"), Text()]
+        lines += [*table, Text(), Text(clean(note, 500))]
+        if provider.play_money:
+            lines.append(Text("Nothing is billed here."))
+        return [*lines, Text("`batchgen models ID` shows the fields that a model takes.", style="dim")]
+
+    return Page(build)
+
+
+def model_page(model: Model, currency: str = "") -> Page:
+    """One model: what it costs and every field it takes, with type, default and range."""
+
+    def build(_width: int) -> "Sequence[RenderableType]":
+        from rich.text import Text
+
+        price = f"{money(model.price, currency)} a picture" if model.price is not None else "price unknown"
+        free = f", the first {model.free_images} free" if model.free_images else ""
+        head = [Text(clean(model.id), style="bold"), Text(f"{price}{free}; its label in a job is {model.short_name}")]
+        return [*head, Text(), _field_table(model)]
+
+    return Page(build)
+
+
+def _field_table(model: Model) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("field", no_wrap=True)
+    table.add_column("type", no_wrap=True)
+    table.add_column("default", no_wrap=True)
+    table.add_column("range", max_width=18)
+    table.add_column("")
+    for field in model.fields.values():
+        default = "required" if field.name in model.required else "" if field.default is None else str(field.default)
+        cells = (field.name, field.type, default, _range(field), field.about)
+        table.add_row(*(Text(clean(cell, 300)) for cell in cells))
+    return table
+
+
+def _range(field: Field) -> str:
+    if field.choices:
+        return ", ".join(field.choices)
+    if field.minimum is not None and field.maximum is not None:
+        return f"{field.minimum:.10g} to {field.maximum:.10g}"
+    if field.minimum is not None:
+        return f"from {field.minimum:.10g}"
+    return f"up to {field.maximum:.10g}" if field.maximum is not None else ""
+
+
+def status_table(status: Mapping[str, Any]) -> Page:
+    """The state of an output folder: a report's keys, of which those about one run may be missing."""
+    return _page({**status, "this_run": {}}, status_line(status))
+
+
+def summary(report: Mapping[str, Any]) -> Page:
+    """The end of a run: what happened, a row per model, money, what is missing and the command for it."""
+    return _page(report, headline(report))
+
+
+def _page(report: Mapping[str, Any], head: str) -> Page:
+    def build(width: int) -> "Sequence[RenderableType]":
+        from rich.padding import Padding
+        from rich.text import Text
+
+        lines: list[RenderableType] = [Text(head, style="bold"), Text()]
+        models = _model_rows(report)
+        if models:
+            titles = ("model", "done", "failed", "unknown", "waiting", "to make", "spent", "s/pic")
+            lines += [*aligned(titles, models, width, total=len(models) > 1), Text()]
+        paid, _, note = money_line(report).partition(" (")
+        beside = len(paid) + len(note) + 2 <= width
+        lines += [Text(money_line(report))] if beside or not note else [Text(paid), Text(f"({note}")]
+        lines += _missing(report, width)
+        lines += [Padding(Text(line), (0, 0, 0, 4), expand=False) for line in failure_lines(report)]
+        lines += [Text(line, style="yellow") for line in [flag_line(report)] if line]
+        lines.append(Text(f"pictures are in {clean(report.get('folder', ''), 1000)}"))
+        for command in next_commands(report):
+            lines += command_lines(command, width)
+        return lines
+
+    return Page(build)
+
+
+def _missing(report: Mapping[str, Any], width: int) -> "list[Text]":
+    """What is missing and the command for it: beside it where all of them fit, else below."""
+    from rich.text import Text
+
+    missing = endings(report)
+    size = max((len(words) for words, _ in missing), default=0)
+    beside = all(size + 2 + len(command) <= width for _, command in missing)
+    lines = []
+    for words, command in missing:
+        if beside:
+            lines.append(Text.assemble((words.ljust(size), "yellow"), f"  {command}"))
+        else:
+            lines += [Text(words, style="yellow"), *command_lines(command, width, "    ")]
+    return lines
+
+
+def _model_rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    models: Sequence[Mapping[str, Any]] = report.get("models") or ()
+    counted = ("done", "failed", "unknown", "waiting", "pending")
+    rows = []
+    for model in models:
+        counts = [str(int(model.get(key) or 0)) for key in counted]
+        pace = model.get("seconds_per_picture")
+        rows.append((clean(model.get("label", ""), 80), *counts, amount(model.get("spent")), seconds(pace)))
+    if len(rows) > 1:
+        sums = [str(sum(int(model.get(key) or 0) for model in models)) for key in counted]
+        spent = sum((decimal(model.get("spent")) or Decimal(0) for model in models), Decimal(0))
+        rows.append((f"all {len(models)} models", *sums, amount(spent), ""))
+    return rows
