@@ -138,6 +138,27 @@ class Model:
         """`image` or `images` when an input picture is required, else None."""
         return next((name for name in ("image", "images") if name in self.required), None)
 
+    def as_json(self) -> dict[str, Any]:
+        """The model in JSON's own types; an unknown price is null."""
+        return {
+            "id": self.id,
+            "fields": [
+                {
+                    "name": field.name,
+                    "type": field.type,
+                    "required": field.name in self.required,
+                    "default": field.default,
+                    "minimum": field.minimum,
+                    "maximum": field.maximum,
+                    "choices": list(field.choices),
+                    "about": field.about,
+                }
+                for field in self.fields.values()
+            ],
+            "free_images": self.free_images,
+            "price": None if self.price is None else str(self.price),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -171,6 +192,25 @@ class Provider:
         near = nearest(model_id, self.models)
         hint = f"did you mean {near}?" if near else "`batchgen models` lists them"
         raise CatalogError(f"{self.name} has no model {model_id!r}", hint)
+
+    def find(self, words: str) -> Model:
+        """The model whose id is `words`, or the only one whose id ends so. Raises CatalogError as `model` does."""
+        ends = [model for model in self.models.values() if f"/{model.id}".endswith(f"/{words}")]
+        return ends[0] if len(ends) == 1 and words not in self.models else self.model(words)
+
+    def as_json(self) -> dict[str, Any]:
+        """The provider and its models in JSON's own types."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "base_url": self.base_url,
+            "source": self.source,
+            "currency": self.currency,
+            "prices_as_of": self.prices_as_of,
+            "prices_source": self.prices_source,
+            "link_lifetime_s": self.link_lifetime_s,
+            "models": [model.as_json() for model in self.models.values()],
+        }
 
 
 def nearest(word: str, known: Mapping[str, Any] | list[str]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from batchgen.clock import RealClock
 from batchgen.engine.run import Control, RunOptions, run
-from batchgen.errors import BatchgenError, Exit, StorageError
+from batchgen.errors import BatchgenError, Exit, StorageError, UsageError
 from batchgen.events import Listener, Notice
 from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
@@ -70,13 +70,14 @@ async def _provider(job: Job, options: RunOptions) -> AsyncIterator[RunOptions]:
     if not job.provider.embedded:
         yield options
         return
-    from batchgen.sandbox.server import SandboxOptions, start_sandbox
+    from batchgen.sandbox.options import SandboxOptions
+    from batchgen.sandbox.server import start_sandbox
 
     # A port that stays the same for a folder, and links without host and port: a picture that waits is found again.
     wanted = 20_000 + zlib.crc32(str(job.output.folder.resolve()).encode()) % 20_000
     try:
         sandbox = await start_sandbox(SandboxOptions(port=wanted, absolute_links=False))
-    except OSError:
+    except UsageError:  # something else listens there
         sandbox = await start_sandbox(SandboxOptions(port=0, absolute_links=False))
     try:
         yield replace(options, base_url=sandbox.base_url)

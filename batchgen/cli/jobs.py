@@ -96,7 +96,15 @@ def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) ->
     reader = open_reader(job.output.folder)
     tasks = expand(job, night=night, limit=limit, only=only or None)
     try:
-        return make_plan(job, tasks, lambda ids: {} if reader is None else states_of(reader, ids))
+        return make_plan(job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids)))
     finally:
         if reader is not None:
             reader.close()
+
+
+_PLAN_WORDS = {"stored": "done", "billed": "waiting", "pending": "new", "sending": "unknown"}
+
+
+def _plan_states(states: dict[str, str]) -> dict[str, str]:
+    """The ledger's states in the words of a plan; a call in flight is one of unknown outcome until it ends."""
+    return {task_id: _PLAN_WORDS.get(state, state) for task_id, state in states.items()}

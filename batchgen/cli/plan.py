@@ -34,7 +34,7 @@ Examples:
 @night_option
 @click.option("--json", "as_json", is_flag=True, default=False, help="The plan as one JSON object on stdout.")
 @click.pass_context
-def command(ctx: click.Context, job: Path, **_flags: object) -> None:
+def command(ctx: click.Context, /, job: Path, **_flags: object) -> None:
     """Show what a job will make: per model done, waiting for download and new, the price, and what was left out.
 
     Nothing is sent and nothing is written.

@@ -55,7 +55,7 @@ Examples:
     "--if-locked", type=click.Choice(["fail", "skip"]), default="fail", help="What to do when another run is going."
 )
 @click.pass_context
-def command(ctx: click.Context, jobs: tuple[Path, ...], **flags: object) -> int:
+def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> int:
     """Make the pictures that are missing, and download every one that is paid for.
 
     The same command again does only what is missing; a finished job sends nothing.
@@ -118,8 +118,8 @@ def _confirmed(job: Job, night: str, only: dict[str, str], flags: dict[str, obje
 
     plan = plan_of(job, night=night, limit=flags["limit"], only=only)  # type: ignore[arg-type]
     click.echo(f"{job.name}: {one_line(plan)}", err=True)
-    asks = not job.budgets and flags["max_cost"] is None and not job.provider.play_money and plan.new
-    dear = plan.cost is None or plan.cost > _ASK_ABOVE
+    asks = not job.budgets and flags["max_cost"] is None and not job.provider.play_money
+    dear = plan.price_unknown or plan.known_cost > _ASK_ABOVE
     if flags["yes"] or not asks or not dear or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     return click.confirm("This job has no budget. Buy these pictures?", default=False, err=True)

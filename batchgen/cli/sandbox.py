@@ -1,5 +1,7 @@
 """`batchgen sandbox`: the local server that speaks the images API, as a program of its own."""
 
+from pathlib import Path
+
 import click
 
 
@@ -47,11 +49,24 @@ def command(**flags: object) -> None:
     GET /sandbox/bill shows what it would have charged.
     """
     import asyncio
+    import contextlib
 
+    from batchgen.sandbox.faults import parse_faults
     from batchgen.sandbox.main import serve
+    from batchgen.sandbox.options import SandboxOptions
 
-    asyncio.run(serve(_options(flags), click.echo))
-
-
-def _options(flags: dict[str, object]) -> "object":
-    raise AssertionError(flags)
+    bill = flags["bill"]
+    options = SandboxOptions(
+        host=str(flags["host"]),
+        port=flags["port"],  # type: ignore[arg-type]
+        key=flags["key"],  # type: ignore[arg-type]
+        latency=flags["latency"],  # type: ignore[arg-type]
+        scale=flags["scale"],  # type: ignore[arg-type]
+        link_lifetime_s=flags["link_lifetime"],  # type: ignore[arg-type]
+        requests_per_minute=flags["requests_per_minute"],  # type: ignore[arg-type]
+        concurrency=flags["concurrency"],  # type: ignore[arg-type]
+        faults=parse_faults(str(flags["faults"])),
+        bill_file=None if bill is None else Path(str(bill)),
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(options, click.echo))

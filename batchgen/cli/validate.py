@@ -19,7 +19,7 @@ Examples:
 @jobs_argument
 @set_option
 @click.pass_context
-def command(ctx: click.Context, jobs: tuple[Path, ...], **_flags: object) -> int:
+def command(ctx: click.Context, /, jobs: tuple[Path, ...], **_flags: object) -> int:
     """Check job files, their prompt files and their input pictures. Nothing is sent.
 
     Every mistake is shown with its file, line and column; exit 2 when there is one.

@@ -164,9 +164,7 @@ class Downloads:
         folder = self._run.folder
         found = await self._run.on_disk(folder.find_stored, picture.name, picture.number, picture.task_id, taken)
         if found is not None:
-            file_name, facts = found
-            size = (await self._run.on_disk((folder.path / file_name).stat)).st_size
-            await self._record([job], [Landed(str(picture.picture_id), file_name, facts, size)])
+            await self._record([job], [found])
             return
         await self._end(job, "expired", message)
 

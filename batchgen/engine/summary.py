@@ -143,7 +143,7 @@ def _flags(connection: sqlite3.Connection, run_id: str) -> dict[str, int]:
 
 
 def _failures(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    shown = []
+    shown: list[dict[str, Any]] = []
     for row in failure_rows(connection):
         if len(shown) == _FAILURES_SHOWN:
             break

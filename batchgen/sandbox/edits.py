@@ -48,7 +48,7 @@ def poster(scene: Scene) -> Image.Image:
 def honeycomb(scene: Scene) -> Image.Image:
     """The input in enamel hexagons with a bright edge each, set in dark grout."""
     chance, colours = scene.chance, scene.colours
-    across = 30 + round(scene.detail * 14)
+    across = min(30 + round(scene.detail * 14), max(14, scene.unit // 6))
     step = scene.unit / across
     aspect_x, aspect_y = step / scene.width, step / scene.height
     columns, rows = math.ceil(1 / aspect_x) + 2, math.ceil(1 / (aspect_y * 0.866)) + 2
@@ -81,7 +81,7 @@ def riso(scene: Scene) -> Image.Image:
     chance, colours = scene.chance, scene.colours
     paper = mix((250, 244, 230), colours[4], 0.35)
     first, second = mix(colours[1], colours[0], 0.35), mix(colours[3], colours[2], 0.55)
-    columns = 46 + round(scene.detail * 16)
+    columns = min(46 + round(scene.detail * 16), max(18, scene.unit // 4))
     cell = scene.unit / columns
     wide, high = math.ceil(scene.width / cell), math.ceil(scene.height / cell)
     across = wide + 1
@@ -143,8 +143,8 @@ def cards(scene: Scene) -> Image.Image:
 
 def _stitched(scene: Scene, number: int, side: int) -> Image.Image:
     """One input on a white card, as cross-stitch: square stitches with a light and a dark edge."""
-    stitches = 30 + round(scene.detail * 12)
-    cell = max(2, round(side * 0.88 / stitches))
+    cell = max(2, round(side * 0.88 / (30 + round(scene.detail * 12))))
+    stitches = max(1, round(side * 0.88 / cell))
     inner = cell * stitches
     picture = ImageEnhance.Color(scene.cover(number, (stitches, stitches))).enhance(1.2)
     picture = picture.resize((inner, inner), Image.Resampling.NEAREST)

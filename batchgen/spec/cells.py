@@ -12,6 +12,7 @@ from batchgen.catalog.catalog import Field
 from batchgen.spec import matching, template
 from batchgen.spec.fields import MissingPictureError, PictureBook, from_text
 from batchgen.spec.job import Job, ModelUse, Row
+from batchgen.spec.task import begin_id
 
 Source = Literal["job", "model", "row", "set"]
 Report = Callable[[Source, str, ValueError, ModelUse], None]
@@ -42,7 +43,7 @@ class Moving:
 class Cell:
     """One prompt under one model."""
 
-    __slots__ = ("_book", "_cache", "_extra", "_extra_names", "fixed", "left_out", "moving", "names", "use")
+    __slots__ = ("_begun", "_book", "_cache", "_extra", "_extra_names", "fixed", "left_out", "moving", "names", "use")
 
     def __init__(self, job: Job, use: ModelUse, row: Row, book: PictureBook, report: Report) -> None:
         self.use = use
@@ -65,6 +66,7 @@ class Cell:
             except ValueError as error:
                 report(source, name, error, use)
         self.moving = tuple(moving)
+        self._begun = ""
         self._extra, self._extra_names = _extra_params(job, use, row, report)
         used = [name for part in moving for name in part.names]
         self.names = tuple(dict.fromkeys([*used, *self._extra_names]))
@@ -96,6 +98,14 @@ class Cell:
             return self._extra
         rendered: dict[str, Any] = template.render_value(self._extra, values)
         return rendered
+
+    def begun_id(self, values: Mapping[str, str]) -> str:
+        """`begin_id` of this cell's tasks."""
+        if self.names:
+            return begin_id(self.use.model.id, self.params(values), self.extra_params(values))
+        if not self._begun:
+            self._begun = begin_id(self.use.model.id, self.fixed, self._extra)
+        return self._begun
 
 
 def _extra_params(job: Job, use: ModelUse, row: Row, report: Report) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -11,7 +11,7 @@ from batchgen.errors import UsageError
 from batchgen.spec import matching, names, seeds, template
 from batchgen.spec.cells import Cell, Cells
 from batchgen.spec.job import Job, ModelUse, Row
-from batchgen.spec.task import UNHASHED_FIELDS, Task, task_id
+from batchgen.spec.task import UNHASHED_FIELDS, Task, finish_id
 
 
 def expand(
@@ -54,8 +54,9 @@ class Prompt:
         self.row = row
         whole = template.plain(row.prompt) if row.literal else template.parse(row.prompt)
         self.text = whole.filled(row.columns) if row.columns else whole
-        self.cells = tuple((cell, axes_of(job, row, self.text.names, cell)) for cell in cells)
-        self.axes = tuple(dict.fromkeys(name for _, axes in self.cells for name in axes))
+        own = self.text.names
+        self.cells = tuple([(cell, axes_of(job, row, own, cell) if own or cell.names else ()) for cell in cells])
+        self.axes = tuple(dict.fromkeys([name for _, axes in self.cells for name in axes]))
 
     def variants(self, variables: Mapping[str, Mapping[str, str]]) -> "Iterator[Variant]":
         """Every combination of the row's variables; the last one changes fastest."""
@@ -84,21 +85,22 @@ class Variant:
         self.values = values
         self.first = first
         self.text = prompt.text.render(values)
-        self._named: dict[tuple[str, ...], tuple[str, Mapping[str, str]]] = {}
+        self._named: dict[tuple[str, ...], tuple[str, Mapping[str, str], dict[str, str]]] = {}
 
     def stands_for(self, axes: tuple[str, ...]) -> bool:
         """Whether a model that uses `axes` alone is asked this variant: variants that differ in the others are one."""
         return len(axes) == len(self.shorts) or all(axis in axes or axis in self.first for axis in self.shorts)
 
-    def named(self, axes: tuple[str, ...], short_ids: Mapping[str, Mapping[str, str]]) -> tuple[str, Mapping[str, str]]:
-        """The prompt id and the variables of a task that uses `axes`."""
+    def named(self, axes: tuple[str, ...], owner: "_Expansion") -> tuple[str, Mapping[str, str], dict[str, str]]:
+        """For a task that uses `axes`: the prompt id, its variables, and the words that they give to a file name."""
         found = self._named.get(axes)
         if found is None:
             row = self.prompt.row
-            prompt_id = ".".join([row.id, *(short_ids[axis][self.shorts[axis]] for axis in axes)])
-            chosen = {axis: self.shorts[axis] for axis in axes}
-            found = prompt_id, {**chosen, **row.columns}
-            self._named[axes] = found
+            prompt_id = ".".join([row.id, *[owner.short_ids[axis][self.shorts[axis]] for axis in axes]])
+            chosen = {**{axis: self.shorts[axis] for axis in axes}, **row.columns}
+            words = {name: owner.clean(chosen[name]) for name in owner.named if name in chosen}
+            words["prompt_id"], words["row"] = owner.clean(prompt_id), owner.clean(row.id)
+            found = self._named[axes] = prompt_id, chosen, words
         return found
 
 
@@ -114,19 +116,24 @@ class _Expansion:
         self.name = names.parse_name(job.output.name, ascii=job.output.ascii)
         self.named = self.name.names - {*names.NAME_WORDS}
         self.short_ids = {axis: names.short_ids(shorts) for axis, shorts in job.variables.items()}
-        self.clean_labels = {use.label: names.clean_part(use.label, job.output.ascii) for use in job.models}
+        self.clean_labels = {use.label: self.clean(use.label) for use in job.models}
         self.exclude = {
             use.label: [entry for entry in job.exclude if matching.fits_model(use, entry.get("model", "*"))]
             for use in job.models
         }
+
+    def clean(self, text: str) -> str:
+        """`text` as a part of a file name."""
+        return names.clean_part(text, self.job.output.ascii)
 
     def tasks(self, limit: int | None) -> Iterator[Task]:
         """The tasks, made when they are asked for."""
         seen: set[bytes] | None = set() if self._may_repeat() else None
         index = given = 0
         for try_number, seed, night, variant, cell, axes in self._places():
-            facts = _Facts(self, variant, cell.use, axes, try_number, seed)
-            if any(facts.fit(rule) for rule in self.exclude[cell.use.label]):
+            rules = self.exclude[cell.use.label]
+            facts = _Facts(self, variant, cell.use, axes, try_number, seed) if rules or self.only else None
+            if facts and any(facts.fit(rule) for rule in rules):
                 continue
             wanted = self.labels is None or cell.use.label in self.labels
             task_key = self._id(variant, cell, seed) if wanted or seen is not None else ""
@@ -136,7 +143,7 @@ class _Expansion:
                     continue
                 seen.add(digest)
             index += 1
-            if self.only and not facts.fit(self.only):
+            if facts and not facts.fit(self.only):
                 continue
             if limit is not None and given >= limit:
                 return
@@ -184,14 +191,7 @@ class _Expansion:
         return False
 
     def _id(self, variant: Variant, cell: Cell, seed: int) -> str:
-        return task_id(
-            provider=self.job.identity,
-            model=cell.use.model.id,
-            prompt=variant.text,
-            seed=seed,
-            params=cell.params(variant.values),
-            extra_params=cell.extra_params(variant.values),
-        )
+        return finish_id(cell.begun_id(variant.values), self.job.identity, variant.text, seed)
 
     def _task(
         self,
@@ -204,32 +204,21 @@ class _Expansion:
         index: int,
         night: str,
     ) -> Task:
-        prompt_id, chosen = variant.named(axes, self.short_ids)
-        row, label, only_ascii = variant.prompt.row, cell.use.label, self.job.output.ascii
-        words = {
-            "prompt_id": names.clean_part(prompt_id, only_ascii),
-            "row": names.clean_part(row.id, only_ascii),
-            "model": self.clean_labels[label],
-            "seed": str(seed),
-            "id": key[:8],
-            "try": str(try_number),
-            "index": str(index),
-            "night": night,
-        }
-        for name in self.named:
-            if name in chosen:
-                words[name] = names.clean_part(chosen[name], only_ascii)
+        prompt_id, chosen, words = variant.named(axes, self)
+        words["model"] = self.clean_labels[cell.use.label]
+        words["seed"], words["id"] = str(seed), key[:8]
+        words["try"], words["index"], words["night"] = str(try_number), str(index), night
         return Task(
             task_id=key,
             provider=self.job.identity,
             model=cell.use.model.id,
-            label=label,
+            label=cell.use.label,
             prompt=variant.text,
             seed=seed,
             params=cell.params(variant.values),
             extra_params=cell.extra_params(variant.values),
             prompt_id=prompt_id,
-            row=row.id,
+            row=variant.prompt.row.id,
             vars=chosen,
             try_number=try_number,
             index=index,
@@ -273,7 +262,7 @@ class _Facts:
         if key == "row":
             return matching.fits(self.variant.prompt.row.id, pattern)
         if key == "prompt_id":
-            return matching.fits(self.variant.named(self.axes, self.owner.short_ids)[0], pattern)
+            return matching.fits(self.variant.named(self.axes, self.owner)[0], pattern)
         if key in {"seed", "try"}:
             return matching.fits(str(self.seed if key == "seed" else self.try_number), pattern)
         return False

@@ -103,8 +103,10 @@ class PromptFile:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A validated job. Relative input pictures are relative to the folder of `path`, which is absolute.
-    `identity` names the provider in task ids: `name`, or `name@local` on a loopback address.
+    """A validated job.
+
+    Relative input pictures are relative to the folder of `path`, which is absolute. `identity` names the provider in task
+    ids: `name`, or `name@local` on a loopback address.
     """
 
     name: str

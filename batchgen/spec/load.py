@@ -52,7 +52,8 @@ def load_job(
         mistakes.raise_if_any()
         raise AssertionError("a file without a job and without a mistake")
     where = endpoint.locate(provider, _provider_entry(parts), environment, mistakes)
-    job = _Reading(Path(os.path.abspath(path)), parts, mistakes, where, sets).job()
+    absolute = Path(os.path.normpath(path.absolute()))
+    job = _Reading(absolute, parts, mistakes, where, sets).job()
     mistakes.raise_if_any()
     for line in job.warnings if warn else ():
         assert warn is not None

@@ -130,10 +130,13 @@ def task_name(name: NameTemplate, values: Mapping[str, str]) -> str:
 
 
 def _part(part: template.Template, values: Mapping[str, str], *, ascii: bool) -> str:  # noqa: A002
-    filled = [values.get(name, "") for name in part.names]
-    text = _joined(part.literals, filled)
+    if len(part.names) == 1 and part.literals == ("", ""):
+        text = values.get(part.names[0], "")
+    else:
+        text = _joined(part.literals, [values.get(name, "") for name in part.names])
     if _SAFE.fullmatch(text) and not _RESERVED.fullmatch(text):
         return text
+    filled = [values.get(name, "") for name in part.names]
     while filled and len(text.encode("utf-8")) > LONGEST_PART:
         longest = max(range(len(filled)), key=lambda at: len(filled[at].encode("utf-8")))
         size = len(filled[longest].encode("utf-8"))

@@ -3,11 +3,13 @@
 Pure values. It refuses to render them, to know a ledger (it asks a function for the states of tasks), and to keep tasks.
 """
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from batchgen.spec.cells import Cells
 from batchgen.spec.job import Job, PromptFile
@@ -136,3 +138,28 @@ def left_out(job: Job) -> tuple[LeftOut, ...]:
     cells = Cells(job)
     counts = Counter((name, cell.use.label) for row in job.rows for cell in cells.of(row) for name in cell.left_out)
     return tuple(LeftOut(name, label, rows) for (name, label), rows in counts.items())
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """The plan in JSON's own types; money is text, an unknown price is null."""
+    models = [
+        dataclasses.asdict(model)
+        | {
+            "price": None if model.price is None else str(model.price),
+            "cost": None if model.cost is None else str(model.cost),
+        }
+        for model in plan.models
+    ]
+    return {
+        "job": plan.job,
+        "provider": plan.provider,
+        "currency": plan.currency,
+        "pictures": plan.total("pictures"),
+        "new": plan.total("new"),
+        "known_cost": str(plan.known_cost),
+        "price_unknown": plan.price_unknown,
+        "models": models,
+        "left_out": [dataclasses.asdict(entry) for entry in plan.left_out],
+        "files": [dataclasses.asdict(entry) for entry in plan.files],
+        "warnings": list(plan.warnings),
+    }

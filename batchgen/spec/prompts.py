@@ -259,7 +259,7 @@ class _FileEntry:
         """A path in a file is relative to the file: written anew, relative to the job."""
         if isinstance(value, list):
             return [self._from_here(item) for item in value]
-        if not isinstance(value, str) or self.up == "." or not is_path(value) or os.path.isabs(value):
+        if not isinstance(value, str) or self.up == "." or not is_path(value) or Path(value).is_absolute():
             return value
         up = self.up if self.item.literal else self.up.replace("{", "{{").replace("}", "}}")
         return f"{up}/{value}"

@@ -86,10 +86,7 @@ def job_from_json(data: Mapping[str, Any]) -> Job:
         limits=Limits(**data["limits"]),
         output=Output(**{**data["output"], "folder": Path(data["output"]["folder"])}),
         pictures=data["pictures"],
-        files=tuple(
-            PromptFile(**{key: tuple(item) if isinstance(item, list) else item for key, item in file.items()})
-            for file in data["files"]
-        ),
+        files=tuple(_prompt_file(file) for file in data["files"]),
         warnings=tuple(data["warnings"]),
     )
 
@@ -101,6 +98,16 @@ def _row(data: Mapping[str, Any], shared: dict[str, Any]) -> Row:
     models = shared.setdefault(canonical_json(["models", data["models"]]), models)
     seeds = None if data["seeds"] is None else _seeds(data["seeds"])
     return Row(**{**data, **same, "models": models, "seeds": seeds})
+
+
+def _prompt_file(data: Mapping[str, Any]) -> PromptFile:
+    return PromptFile(
+        path=data["path"],
+        rows=data["rows"],
+        sent=tuple(data["sent"]),
+        variables=tuple(data["variables"]),
+        unused=tuple(data["unused"]),
+    )
 
 
 def _seeds(data: Mapping[str, Any]) -> Seeds:

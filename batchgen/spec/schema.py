@@ -290,7 +290,7 @@ def _quoted_hint(document: Document, loc: Sequence[str | int]) -> str:
 def _real_loc(document: Document, loc: Sequence[str | int]) -> tuple[str | int, ...]:
     """`loc` without the parts that are pydantic's own words and no child of the file."""
     real: list[str | int] = []
-    value = document.value
+    value: Any = document.value
     for number, part in enumerate(loc):
         if (isinstance(value, dict) and part in value) or (
             isinstance(value, list) and isinstance(part, int) and part < len(value)

@@ -7,7 +7,7 @@ user pay again, so golden tests pin it. It refuses to look at the clock; times a
 import datetime
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from batchgen.errors import UsageError
@@ -121,11 +121,9 @@ def _numbers(value: Any) -> Iterator[int]:
         if last - first >= MOST_SEEDS:
             raise ValueError(f"at most {MOST_SEEDS} seeds")
         yield from range(first, last + 1)
-    elif isinstance(value, Sequence):
+    elif isinstance(value, list):
         for item in value:
-            if isinstance(item, Sequence) and not isinstance(item, str):
-                raise ValueError(EXPECTED)
-            yield from _numbers(item)
+            yield from _numbers(item if isinstance(item, int | str) else None)
     elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
         raise ValueError(EXPECTED)
     else:

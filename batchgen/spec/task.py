@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 UNHASHED_FIELDS = frozenset({"response_format"})
 """Sent, but the same picture either way."""
 
@@ -74,16 +75,20 @@ def task_id(
     *, provider: str, model: str, prompt: str, seed: int, params: Mapping[str, Any], extra_params: Mapping[str, Any]
 ) -> str:
     """SHA-256 in hex over what is bought: 64 characters, equal for equal requests on every machine."""
-    content: dict[str, Any] = {
-        "provider": provider,
-        "model": model,
-        "prompt": prompt,
-        "seed": seed,
-        "params": {key: _identity(value) for key, value in params.items() if key not in UNHASHED_FIELDS},
-    }
-    if extra_params:
-        content["extra_params"] = extra_params
-    return hashlib.sha256(canonical_json(content).encode("utf-8")).hexdigest()
+    return finish_id(begin_id(model, params, extra_params), provider, prompt, seed)
+
+
+def begin_id(model: str, params: Mapping[str, Any], extra_params: Mapping[str, Any]) -> str:
+    """The part of what is hashed that a model's tasks share: the canonical JSON up to the prompt, in key order."""
+    hashed = {key: _identity(value) for key, value in params.items() if key not in UNHASHED_FIELDS}
+    extra = f'"extra_params":{canonical_json(extra_params)},' if extra_params else ""
+    return f'{{{extra}"model":{_quote(model)},"params":{canonical_json(hashed)},"prompt":'
+
+
+def finish_id(begun: str, provider: str, prompt: str, seed: int) -> str:
+    """The task id of one prompt and seed; `begun` is from `begin_id`."""
+    text = f'{begun}{_quote(prompt)},"provider":{_quote(provider)},"seed":{seed}}}'
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _identity(value: Any) -> Any:

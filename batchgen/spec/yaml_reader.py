@@ -69,9 +69,10 @@ class Document:
 
     def find(self, loc: Loc) -> tuple[Any, Mark | None]:
         """The deepest value that `loc` reaches and its mark; parts of `loc` that name no child are skipped."""
-        value, mark = self.value, None
+        value: Any = self.value
+        mark: Mark | None = None
         for part in loc:
-            marks = self._marks.get(id(value))
+            marks: Any = self._marks.get(id(value))
             if (isinstance(marks, dict) and isinstance(part, str) and part in marks) or (
                 isinstance(marks, list) and isinstance(part, int) and -1 < part < len(marks)
             ):
@@ -101,10 +102,10 @@ class Document:
     def drop(self, loc: Loc) -> None:
         """Take the child at `loc` out of the values; the places of the others stay true."""
         parent = self.find(loc[:-1])[0]
-        marks = self._marks.get(id(parent))
+        marks: Any = self._marks.get(id(parent))
         last = loc[-1]
         known = isinstance(marks, dict) and last in marks
-        if known or (isinstance(marks, list) and isinstance(last, int) and last < len(marks)):
+        if marks is not None and (known or (isinstance(marks, list) and isinstance(last, int) and last < len(marks))):
             del parent[last]
             del marks[last]
 

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 _PLAY_MONEY = "(sandbox: nothing is billed)"
 _ENDED = (
-    ("unknown", "of unknown outcome, maybe billed", "unknown"),
-    ("failed", "refused before", "failed"),
-    ("lost", "paid for and gone", "lost --retry expired"),
+    ("unknown", "unknown", "of unknown outcome, maybe billed", "unknown"),
+    ("failed", "refused", "refused before, not billed", "failed"),
+    ("lost", "lost", "paid for and gone", "lost --retry expired"),
 )
+"""Count, its word in one line, its words on the page, and the option that buys again."""
 
 
 def one_line(plan: Plan, time_s: float | None = None) -> str:
@@ -28,7 +29,7 @@ def one_line(plan: Plan, time_s: float | None = None) -> str:
     counts = [f"{plan.total('done')} done"]
     if plan.total("waiting"):
         counts.append(f"{plan.total('waiting')} to download")
-    counts += [f"{plan.total(key)} {words}" for key, words, _ in _ENDED if plan.total(key)]
+    counts += [f"{plan.total(key)} {word}" for key, word, _, _ in _ENDED if plan.total(key)]
     counts.append(f"{plan.total('new')} new")
     line = f"{count(plan.total('pictures'), 'picture')}: {', '.join(counts)}; {_cost(plan)}"
     if time_s is not None:
@@ -106,8 +107,8 @@ def _money_notes(plan: Plan) -> list[str]:
 
 def _stays(plan: Plan) -> list[str]:
     return [
-        f"{number} {words}: stays as it is; `--retry {retry}` buys it again"
-        for key, words, retry in _ENDED
+        f"{number} {words}: left as they are; `--retry {retry}` buys them again"
+        for key, _, words, retry in _ENDED
         if (number := plan.total(key))
     ]
 

@@ -72,9 +72,15 @@ def test_a_picture_cut_off_anywhere_is_refused(name: str) -> None:
             check_picture(data[:length])
 
 
-def test_a_cut_is_told_with_its_place() -> None:
-    with pytest.raises(PictureError, match=re.escape("a PNG cut off after 1,000 bytes")):
-        check_picture(WHOLE["png"][:1000])
+@pytest.mark.parametrize(("name", "word"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WebP")])
+def test_a_cut_is_told_with_its_place(name: str, word: str) -> None:
+    with pytest.raises(PictureError, match=re.escape(f"a {word} cut off after 500 bytes")):
+        check_picture(WHOLE[name][:500])
+
+
+def test_a_jpeg_that_goes_on_as_an_error_page_is_refused() -> None:
+    with pytest.raises(PictureError, match="cut off"):
+        check_picture(WHOLE["jpeg"][:-100] + b"<p>upstream closed the connection</p>" * 2000)
 
 
 def mutated(data: bytes, other: bytes, chance: random.Random) -> bytes:
