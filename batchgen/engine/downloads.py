@@ -20,7 +20,7 @@ from batchgen.storage.files import Landed, Landing, PartFile, ResultFolder, Stor
 from batchgen.storage.landings import StoredPicture, end_picture, note_tries, store
 from batchgen.storage.manifest import ManifestWriter
 from batchgen.storage.pictures import wrong_size
-from batchgen.storage.queries import Waiting, file_names_of, manifest_rows_of, spool_in_use
+from batchgen.storage.queries import Waiting, file_names_like, manifest_rows_of, spool_in_use
 
 AT_ONCE = 16
 TRIES = 8
@@ -160,7 +160,7 @@ class Downloads:
     async def _dead(self, job: _Job, message: str) -> None:
         """The link is dead: a whole file that a crash left under the final name is taken, else the picture is gone."""
         picture = job.picture
-        taken = await self._run.ledger.write(lambda connection: file_names_of(connection, picture.task_id))
+        taken = await self._run.ledger.write(lambda connection: file_names_like(connection, picture.name))
         folder = self._run.folder
         found = await self._run.on_disk(folder.find_stored, picture.name, picture.number, picture.task_id, taken)
         if found is not None:

@@ -40,24 +40,28 @@ class Model:
         return bool(self.input_field)
 
 
-def _model(name: str, short: str, takes: str, input_field: str, price: str, play_s: float, picture: str) -> Model:
-    fields = frozenset(("prompt", "model", "seed", "guidance_scale", *takes.split()))
-    return Model(name, short, fields, input_field, Decimal(price), play_s, picture)
+def _takes(fields: str) -> frozenset[str]:
+    """The named fields, and those that every model takes."""
+    return frozenset(("prompt", "model", "seed", "guidance_scale", *fields.split()))
 
 
-_DEV = "n image response_format size strength steps"
+_TEXT = _takes("n aspect_ratio")
+_DEV = _takes("n image response_format size strength steps")
+_STEP = _takes("image steps negative_prompt")
+_EDIT, _MULTI = _takes("image"), _takes("images")
+_LOW, _MIDDLE, _PRO, _MAX = (Decimal(price) for price in ("0.10", "0.30", "0.35", "0.70"))
 _FLUX = "black-forest-labs/flux"
 MODELS: Mapping[str, Model] = {
     model.id: model
     for model in (
-        _model(f"{_FLUX}.1-dev", "flux.1-dev", _DEV, "", "0.10", 0.5, "PNG"),
-        _model(f"{_FLUX}-kontext-pro", "kontext-pro", "image", "image", "0.35", 0.5, "JPEG"),
-        _model(f"{_FLUX}-kontext-pro/multi", "kontext-pro multi", "images", "images", "0.35", 0.65, "JPEG"),
-        _model(f"{_FLUX}-kontext-pro/text-to-image", "kontext-pro text", "n aspect_ratio", "", "0.35", 0.5, "JPEG"),
-        _model("stepfun-ai/step1x-edit", "step1x-edit", "image steps negative_prompt", "image", "0.30", 1.4, "PNG"),
-        _model(f"{_FLUX}-kontext-max", "kontext-max", "image", "image", "0.70", 0.8, "PNG"),
-        _model(f"{_FLUX}-kontext-max/multi", "kontext-max multi", "images", "images", "0.70", 1.0, "PNG"),
-        _model(f"{_FLUX}-kontext-max/text-to-image", "kontext-max text", "n aspect_ratio", "", "0.70", 0.8, "PNG"),
+        Model(f"{_FLUX}.1-dev", "flux.1-dev", _DEV, "", _LOW, 0.5, "PNG"),
+        Model(f"{_FLUX}-kontext-pro", "kontext-pro", _EDIT, "image", _PRO, 0.5, "JPEG"),
+        Model(f"{_FLUX}-kontext-pro/multi", "kontext-pro multi", _MULTI, "images", _PRO, 0.65, "JPEG"),
+        Model(f"{_FLUX}-kontext-pro/text-to-image", "kontext-pro text", _TEXT, "", _PRO, 0.5, "JPEG"),
+        Model("stepfun-ai/step1x-edit", "step1x-edit", _STEP, "image", _MIDDLE, 1.4, "PNG"),
+        Model(f"{_FLUX}-kontext-max", "kontext-max", _EDIT, "image", _MAX, 0.8, "PNG"),
+        Model(f"{_FLUX}-kontext-max/multi", "kontext-max multi", _MULTI, "images", _MAX, 1.0, "PNG"),
+        Model(f"{_FLUX}-kontext-max/text-to-image", "kontext-max text", _TEXT, "", _MAX, 0.8, "PNG"),
     )
 }
 

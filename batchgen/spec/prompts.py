@@ -56,6 +56,7 @@ class RowReader:
         self.origins: list[Origin] = []
         self.tables: list[tuple[Table, PromptItem, frozenset[str], range]] = []
         self._ids: dict[str, Origin] = {}
+        self._shared: dict[str, Any] = {}
 
     def read(self, index: int, item: str | PromptItem) -> None:
         """Add what one entry of `prompts:` says."""
@@ -121,8 +122,20 @@ class RowReader:
             hint = f"the first stands in {where}; every prompt has an id of its own"
             origin.note(self.mistakes, f"the id `{row.id}` stands twice", hint, kind="id that stands twice", at=("id",))
         self._ids.setdefault(row.id, origin)
+        row = replace(
+            row,
+            params=self._share(row.params),
+            extra_params=self._share(row.extra_params),
+            models=None if row.models is None else self._share(row.models),
+        )
         self.rows.append(row)
         self.origins.append(origin)
+
+    def _share(self, value: Any) -> Any:
+        """One object for all equal values: what rows have in common is prepared once."""
+        if not value:
+            return _EMPTY if isinstance(value, Mapping) else value
+        return self._shared.setdefault(repr(value), value)
 
     def _free(self, row_id: str) -> str:
         if row_id not in self._ids:

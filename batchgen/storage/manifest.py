@@ -67,7 +67,7 @@ class ManifestRow:
     currency: str
     request_id: str
     created_at: str
-    """ISO 8601 with a Z."""
+    """`2025-11-03T22:14:05.123Z`: always with milliseconds, which keep readers from guessing a type of their own."""
     latency_s: float
     attempts: int
     """POSTs that left the machine and were not answered with a 429."""
@@ -131,7 +131,7 @@ class FailureRow:
 
 
 class ManifestWriter:
-    """The manifest of one output folder, open for appending by the one run that holds its lock.
+    """The manifest of one output folder, open for appending by the one run that holds its lock, one thread at a time.
 
     Opening cuts off a last line that was only half written. Methods raise `StorageError`.
     """

@@ -102,10 +102,11 @@ def _waiting(row: sqlite3.Row) -> Waiting:
     )
 
 
-def file_names_of(connection: sqlite3.Connection, task_id: str) -> set[str]:
-    """The files that a task's stored pictures have."""
+def file_names_like(connection: sqlite3.Connection, stem: str) -> set[str]:
+    """The files of stored pictures whose name begins with `stem` (below `images/`), whichever task they belong to."""
+    start = f"images/{stem}"
     rows = connection.execute(
-        "SELECT file_name FROM pictures WHERE task_id = ? AND file_name IS NOT NULL AND state = 'stored'", (task_id,)
+        "SELECT file_name FROM pictures WHERE state = 'stored' AND substr(file_name, 1, ?) = ?", (len(start), start)
     )
     return {row["file_name"] for row in rows}
 

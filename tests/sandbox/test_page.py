@@ -121,14 +121,14 @@ def test_a_model_that_the_page_does_not_list_is_a_matter_of_permission() -> None
 
 def test_defaults_are_those_of_the_page() -> None:
     order = read_order(body())
-    assert (1, (1024, 1024), 0.8, 28, -1, 2.5) == (
+    assert (
         order.n,
         order.size,
         order.strength,
         order.steps,
         order.seed,
         order.guidance_scale,
-    )
+    ) == (1, (1024, 1024), 0.8, 28, -1, 2.5)
 
 
 def test_pictures_have_the_shape_that_was_asked_for() -> None:

@@ -148,7 +148,7 @@ async def test_a_random_seed_is_on_the_bill() -> None:
     async with await start_sandbox(quick()) as sandbox:
         links = {(await post(sandbox, BODY | {"seed": -1}))[1]["data"][0]["url"] for _ in range(2)}
         seeds = {entry.seed for entry in sandbox.bill.entries}
-        assert (2, 2) == (len(links), len(seeds))
+        assert (len(links), len(seeds)) == (2, 2)
         assert min(seeds) >= 0
 
 
@@ -163,7 +163,7 @@ async def test_a_wrong_key_is_refused_in_the_documented_shape_and_costs_nothing(
     async with await start_sandbox(quick(key="sk-right")) as sandbox:
         status, answer, _ = await post(sandbox, Authorization=given)
         error = answer["error"]
-        assert (401, "auth_error", "Validate Certification failed") == (status, error["code"], error["message"])
+        assert (status, error["code"], error["message"]) == (401, "auth_error", "Validate Certification failed")
         assert set(error) == {"message", "type", "param", "code"}
         assert str(uuid.UUID(error["param"])) == error["param"]
         assert (sandbox.bill.requests, sandbox.bill.pictures) == (1, 0)
@@ -172,7 +172,7 @@ async def test_a_wrong_key_is_refused_in_the_documented_shape_and_costs_nothing(
 async def test_a_wrong_request_is_told_what_is_wrong() -> None:
     async with await start_sandbox(quick()) as sandbox:
         status, answer, _ = await post(sandbox, BODY | {"n": 9})
-        assert (400, "param_error") == (status, answer["error"]["code"])
+        assert (status, answer["error"]["code"]) == (400, "param_error")
         assert answer["error"]["message"] == "Invalid param: n must be a whole number between 1 and 4"
         status, answer, _ = await post(sandbox, BODY | {"aspect_ratio": "1:1"})
         assert status == 400
@@ -182,9 +182,12 @@ async def test_a_wrong_request_is_told_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b'{"seed": ' + b"9" * 5000 + b"}"])
 async def test_a_body_that_is_not_json_is_refused(raw: bytes) -> None:
-    async with await start_sandbox(quick()) as sandbox, aiohttp.ClientSession() as session:
-        async with session.post(f"{sandbox.base_url}/images/generations", data=raw) as response:
-            assert response.status == 400
+    async with (
+        await start_sandbox(quick()) as sandbox,
+        aiohttp.ClientSession() as session,
+        session.post(f"{sandbox.base_url}/images/generations", data=raw) as response,
+    ):
+        assert response.status == 400
 
 
 async def test_a_large_picture_inside_a_request_is_accepted() -> None:
@@ -192,8 +195,13 @@ async def test_a_large_picture_inside_a_request_is_accepted() -> None:
     Image.effect_noise((1400, 1400), 90).save(target, "PNG")
     data = "data:image/PNG;base64," + base64.b64encode(target.getvalue()).decode()
     assert len(data) > 2_000_000
-    async with await start_sandbox(quick()) as sandbox:
-        assert (await post(sandbox, BODY | {"image": data}))[0] == 200
+    content = BytesIO(json.dumps(BODY | {"image": data}).encode())
+    async with (
+        await start_sandbox(quick()) as sandbox,
+        aiohttp.ClientSession() as session,
+        session.post(f"{sandbox.base_url}/images/generations", data=content) as response,
+    ):
+        assert response.status == 200
 
 
 async def test_the_bill_counts_pictures_money_and_models(tmp_path: Path) -> None:
@@ -205,14 +213,18 @@ async def test_the_bill_counts_pictures_money_and_models(tmp_path: Path) -> None
         lines = [json.loads(line) for line in bill_file.read_text("utf-8").splitlines()]
         _, shown, _ = await get(f"{sandbox.root_url}/sandbox/bill")
         bill = json.loads(shown)
-        assert (3, 2, 4, "0.65", "CNY") == tuple(
-            bill[key] for key in ("requests", "billed_requests", "pictures", "cost", "currency")
+        assert tuple(bill[key] for key in ("requests", "billed_requests", "pictures", "cost", "currency")) == (
+            3,
+            2,
+            4,
+            "0.65",
+            "CNY",
         )
         assert bill["by_model"] == {DEV: 3, PRO_TEXT: 1}
         assert bill["entries"] == lines
-        assert [("a paper boat", 7, 3, 3, ""), ("a paper boat", 7, 1, 1, "k-1")] == [
+        assert [
             (entry["prompt"], entry["seed"], entry["n"], entry["pictures"], entry["idempotency_key"]) for entry in lines
-        ]
+        ] == [("a paper boat", 7, 3, 3, ""), ("a paper boat", 7, 1, 1, "k-1")]
         async with aiohttp.ClientSession() as session, session.post(f"{sandbox.root_url}/sandbox/reset") as response:
             assert response.status == 200
         assert (sandbox.bill.requests, sandbox.bill.pictures) == (0, 0)
@@ -223,7 +235,7 @@ async def test_requests_over_the_rate_wait_for_their_turn() -> None:
     clock = VirtualClock()
     async with await start_sandbox(quick(requests_per_minute=6, burst=2), clock=clock) as sandbox:
         answers = [await post(sandbox) for _ in range(3)]
-        assert [200, 200, 429] == [status for status, _, _ in answers]
+        assert [status for status, _, _ in answers] == [200, 200, 429]
         assert answers[2][1]["error"]["code"] == "rate_limit"
         assert answers[2][2]["Retry-After"] == "10"
         clock.elapsed += 10
@@ -235,7 +247,7 @@ async def test_a_429_can_come_without_retry_after() -> None:
     async with await start_sandbox(quick(requests_per_minute=1, burst=1, retry_after=False)) as sandbox:
         await post(sandbox)
         status, _, headers = await post(sandbox)
-        assert (429, False) == (status, "Retry-After" in headers)
+        assert (status, "Retry-After" in headers) == (429, False)
 
 
 async def test_more_requests_at_once_than_allowed_are_refused() -> None:

@@ -101,7 +101,7 @@ def test_numbers_that_json_lacks_become_null() -> None:
 def test_a_reader_that_went_away_does_not_disturb_the_run() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    stream = open(writing, "w", encoding="utf-8")  # noqa: SIM115
+    stream = os.fdopen(writing, "w", encoding="utf-8")
     listener = JsonLines(stream)
     for event in events():
         listener(event)

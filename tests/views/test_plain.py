@@ -109,7 +109,7 @@ def test_a_closed_stream_and_a_gone_reader_do_not_disturb_the_run() -> None:
     stream.close()
     reading, writing = os.pipe()
     os.close(reading)
-    pipe = open(writing, "w", encoding="utf-8")  # noqa: SIM115
+    pipe = os.fdopen(writing, "w", encoding="utf-8")
     for listener in (PlainLines(stream), PlainLines(pipe)):
         for event in [*running(), ended(START + 90)]:
             listener(event)
