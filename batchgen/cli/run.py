@@ -116,11 +116,14 @@ def _confirmed(job: Job, night: str, only: dict[str, str], flags: dict[str, obje
     """Show the plan in one line; ask, on a terminal alone, before a job without a budget costs real money."""
     from batchgen.views.tables import one_line
 
+    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    if not on_terminal:
+        return True  # the log's first line says the same, and nobody could answer
     plan = plan_of(job, night=night, limit=flags["limit"], only=only)  # type: ignore[arg-type]
     click.echo(f"{job.name}: {one_line(plan)}", err=True)
     asks = not job.budgets and flags["max_cost"] is None and not job.provider.play_money
     dear = plan.price_unknown or plan.known_cost > _ASK_ABOVE
-    if flags["yes"] or not asks or not dear or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if flags["yes"] or not asks or not dear:
         return True
     return click.confirm("This job has no budget. Buy these pictures?", default=False, err=True)
 

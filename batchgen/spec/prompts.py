@@ -114,16 +114,18 @@ class RowReader:
         except template.TemplateError as error:
             origin.note(self.mistakes, str(error), kind="brace")
             return
-        if not row.id:
-            row = replace(row, id=self._free(names.default_row_id(text.filled(row.columns))))
-        elif row.id in self._ids:
-            first = self._ids[row.id]
+        row_id = row.id
+        if not row_id:
+            row_id = self._free(names.default_row_id(text.filled(row.columns)))
+        elif row_id in self._ids:
+            first = self._ids[row_id]
             where = f"{first.file}:{first.line}" if first.file else f"line {self.mistakes.document.place(first.loc)[0]}"
             hint = f"the first stands in {where}; every prompt has an id of its own"
-            origin.note(self.mistakes, f"the id `{row.id}` stands twice", hint, kind="id that stands twice", at=("id",))
-        self._ids.setdefault(row.id, origin)
+            origin.note(self.mistakes, f"the id `{row_id}` stands twice", hint, kind="id that stands twice", at=("id",))
+        self._ids.setdefault(row_id, origin)
         row = replace(
             row,
+            id=row_id,
             params=self._share(row.params),
             extra_params=self._share(row.extra_params),
             models=None if row.models is None else self._share(row.models),

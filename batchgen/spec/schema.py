@@ -121,8 +121,10 @@ class PromptItem(_Strict):
     )
     file: str | None = Field(default=None, description="A .txt, .csv, .tsv or .jsonl file of prompts.")
     encoding: str | None = Field(default=None, description="The file's encoding when it is not UTF-8, such as gb18030.")
-    params: dict[str, Any] = Field(default={}, description="Request fields of this prompt.")
-    extra_params: dict[str, Any] = Field(default={}, description="Undocumented request fields, sent as they are.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Request fields of this prompt.")
+    extra_params: dict[str, Any] = Field(
+        default_factory=dict, description="Undocumented request fields, sent as they are."
+    )
     model: ModelPatterns | None = Field(default=None, description="Only these models: an id, a label or a pattern.")
     seed: SeedsItem | None = Field(default=None, description="Only this seed, or these.")
     literal: bool = Field(default=False, description="Take braces in this entry as they stand.")
@@ -135,8 +137,10 @@ class ModelItem(_Strict):
     label: Scalar | None = Field(
         default=None, description="Its name in file names; needed when one model stands twice."
     )
-    params: dict[str, Any] = Field(default={}, description="Request fields for this model.")
-    extra_params: dict[str, Any] = Field(default={}, description="Undocumented request fields, sent as they are.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Request fields for this model.")
+    extra_params: dict[str, Any] = Field(
+        default_factory=dict, description="Undocumented request fields, sent as they are."
+    )
     limits: LimitsItem = Field(default=LimitsItem(), description="Bounds for this model.")
 
 
@@ -176,8 +180,10 @@ class JobFile(_Strict):
         json_schema_extra={"minItems": 1}, description="Exact model ids, or entries with an id."
     )
     seeds: SeedsItem = Field(default={"count": 1}, description="7, [1, 2], 1..4, {count: 4}, {count: 4, renew: daily}.")
-    params: dict[str, Any] = Field(default={}, description="Request fields for every model that takes them.")
-    extra_params: dict[str, Any] = Field(default={}, description="Undocumented request fields, sent as they are.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Request fields for every model that takes them.")
+    extra_params: dict[str, Any] = Field(
+        default_factory=dict, description="Undocumented request fields, sent as they are."
+    )
     exclude: list[Annotated[dict[str, Scalar], Field(min_length=1)]] = Field(
         default=[], description="Combinations to leave out; all that is written in one entry must match."
     )
@@ -292,9 +298,12 @@ def _real_loc(document: Document, loc: Sequence[str | int]) -> tuple[str | int, 
     real: list[str | int] = []
     value: Any = document.value
     for number, part in enumerate(loc):
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
+        known = (
+            isinstance(part, int) and part < len(value)
+            if isinstance(value, list)
+            else part in (value if isinstance(value, dict) else ())
+        )
+        if known:
             value = value[part]
         elif number == len(loc) - 1 or part != "[key]":
             continue

@@ -70,14 +70,13 @@ class Document:
     def find(self, loc: Loc) -> tuple[Any, Mark | None]:
         """The deepest value that `loc` reaches and its mark; parts of `loc` that name no child are skipped."""
         value: Any = self.value
-        mark: Mark | None = None
+        mark: tuple[Any, ...] | None = None
         for part in loc:
             marks: Any = self._marks.get(id(value))
-            if (isinstance(marks, dict) and isinstance(part, str) and part in marks) or (
-                isinstance(marks, list) and isinstance(part, int) and -1 < part < len(marks)
-            ):
+            known = isinstance(part, int) and part < len(marks) if isinstance(marks, list) else part in (marks or ())
+            if known:
                 value, mark = value[part], marks[part]
-        return value, mark
+        return value, None if mark is None else Mark._make(mark)
 
     def place(self, loc: Loc, *, key: bool = False) -> tuple[int, int]:
         """Line and column (from 1) of the value at `loc`, or of its key."""
@@ -101,13 +100,10 @@ class Document:
 
     def drop(self, loc: Loc) -> None:
         """Take the child at `loc` out of the values; the places of the others stay true."""
-        parent = self.find(loc[:-1])[0]
-        marks: Any = self._marks.get(id(parent))
-        last = loc[-1]
-        known = isinstance(marks, dict) and last in marks
-        if marks is not None and (known or (isinstance(marks, list) and isinstance(last, int) and last < len(marks))):
-            del parent[last]
-            del marks[last]
+        parent: Any = self.find(loc[:-1])[0]
+        if self.find(loc)[1] is not None and id(parent) in self._marks:
+            del parent[loc[-1]]
+            del self._marks[id(parent)][loc[-1]]
 
 
 def read_yaml(data: bytes, file: str) -> Document:
@@ -226,37 +222,44 @@ class _Builder:
         for event in events:
             kind = type(event)
             start = event.start_mark
-            if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            if kind is yaml.ScalarEvent:
+                value, raw = self._scalar(event), event.value
+            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 done = stack.pop()
                 self.document.remember(done.value, done.marks)
                 if done.anchor:
                     self.open_anchors.discard(done.anchor)
                     self.anchors[done.anchor] = (done.value, self.nodes - done.nodes_before, None)
-                value, raw, plain = done.value, None, False
-                start = done.start
-            elif kind is yaml.ScalarEvent:
-                value, raw, plain = self._scalar(event)
+                value, raw, start = done.value, None, done.start
             elif kind is yaml.AliasEvent:
-                value, raw, plain = self._alias(event)
+                value, raw = self._alias(event)
             else:
                 self._check_tag(event)
                 stack.append(_Open({} if kind is yaml.MappingStartEvent else [], event, self.nodes))
-                self._check_bounds(stack, start)
+                self._check_bounds(len(stack), start)
                 if event.anchor:
                     self.open_anchors.add(event.anchor)
                 continue
             if not stack:
                 return value
+            plain = kind is yaml.ScalarEvent and not event.style
             end = event.end_mark
-            self._put(stack[-1], value, Mark(0, 0, start.line, start.column, end.line, end.column, raw, plain))
+            parent = stack[-1]
+            if type(parent.value) is list:
+                parent.value.append(value)
+                parent.marks.append((0, 0, start.line, start.column, end.line, end.column, raw, plain))
+            elif parent.key is None:
+                parent.key = (self._key(raw, start, plain=plain), start.line, start.column)
+            else:
+                self._pair(parent, value, (start.line, start.column, end.line, end.column, raw, plain))
         return None
 
-    def _check_bounds(self, stack: "list[_Open]", mark: Any) -> None:
+    def _check_bounds(self, depth: int, mark: Any) -> None:
         self.nodes += 1
         if self.nodes > MOST_NODES:
             hint = "put the prompts into a .csv, .tsv or .jsonl file"
             raise self._stop(mark, f"this file holds more than {MOST_NODES:,} values", hint)
-        if len(stack) > DEEPEST:
+        if depth > DEEPEST:
             raise self._stop(mark, f"lists and mappings stand more than {DEEPEST} deep in one another", "")
 
     def _stop(self, mark: Any, message: str, hint: str) -> JobError:
@@ -269,24 +272,26 @@ class _Builder:
             hint = "a text that begins with ! needs quotes"
             self._problem(mark.line, mark.column, "tags (words that begin with !) mean nothing here", hint)
 
-    def _scalar(self, event: Any) -> tuple[Any, str, bool]:
-        mark = event.start_mark
-        self._check_bounds([], mark)
-        self._check_tag(event)
+    def _scalar(self, event: Any) -> Any:
         raw: str = event.value
         value: Any = raw
+        self._check_bounds(0, event.start_mark)
+        if event.tag is not None:
+            self._check_tag(event)
         if event.implicit[0]:
             try:
                 value = parse_scalar(raw)
             except ValueError:
+                mark = event.start_mark
                 self._problem(mark.line, mark.column, "this number is too long", "write text in quotes")
         elif not raw.isascii() and any("\ud800" <= char <= "\udfff" for char in raw):
+            mark = event.start_mark
             self._problem(mark.line, mark.column, "this text holds half a character (\\ud800 to \\udfff)", "delete it")
         if event.anchor:
             self.anchors[event.anchor] = (value, 1, raw)
-        return value, raw, event.style is None
+        return value
 
-    def _alias(self, event: Any) -> tuple[Any, str | None, bool]:
+    def _alias(self, event: Any) -> tuple[Any, str | None]:
         mark = event.start_mark
         self.aliases += 1
         name = event.anchor
@@ -297,40 +302,31 @@ class _Builder:
         if name not in self.anchors:
             hint = "a text that begins with * needs quotes"
             self._problem(mark.line, mark.column, f"*{name} repeats a value that has no name &{name} above", hint)
-            return None, None, False
+            return None, None
         value, size, raw = self.anchors[name]
         self.nodes += size - 1
-        self._check_bounds([], mark)
-        return value, raw, False
+        self._check_bounds(0, mark)
+        return value, raw
 
-    def _put(self, parent: "_Open", value: Any, mark: Mark) -> None:
-        if not isinstance(parent.value, dict):
-            parent.value.append(value)
-            parent.marks.append(mark)
-            return
-        if parent.key is None:
-            parent.key = self._key(value, mark), mark
-            return
-        key, key_mark = parent.key
+    def _pair(self, parent: "_Open", value: Any, rest: tuple[int, int, int, int, str | None, bool]) -> None:
+        assert parent.key is not None
+        key, line, column = parent.key
         parent.key = None
         if key in parent.value:
-            first = parent.marks[key].key_line + 1
-            hint = f"the first stands in line {first}"
-            self._problem(
-                key_mark.line, key_mark.column, f"the key `{key}` stands twice", hint, "key that stands twice"
-            )
+            hint = f"the first stands in line {parent.marks[key][0] + 1}"
+            self._problem(line, column, f"the key `{key}` stands twice", hint, "key that stands twice")
             return
         parent.value[key] = value
-        parent.marks[key] = mark._replace(key_line=key_mark.line, key_column=key_mark.column)
+        parent.marks[key] = (line, column, *rest)
 
-    def _key(self, value: Any, mark: Mark) -> str:
-        if mark.raw is None:
+    def _key(self, raw: str | None, mark: Any, *, plain: bool) -> str:
+        if raw is None:
             hint = "a text that begins with { or [ needs quotes"
             self._problem(mark.line, mark.column, "a key must be a word, not a list or a mapping", hint)
             return f"\0{mark.line}:{mark.column}"
-        if mark.raw == "<<" and mark.plain:
+        if raw == "<<" and plain:
             self._problem(mark.line, mark.column, "`<<` means nothing here", "write the keys out")
-        return value if isinstance(value, str) else mark.raw
+        return raw
 
 
 class _Open:
@@ -341,7 +337,7 @@ class _Open:
     def __init__(self, value: Any, event: Any, nodes: int) -> None:
         self.value = value
         self.marks: Any = type(value)()
-        self.key: tuple[str, Mark] | None = None
+        self.key: tuple[str, int, int] | None = None
         self.anchor: str | None = event.anchor
         self.start = event.start_mark
         self.nodes_before = nodes

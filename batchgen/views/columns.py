@@ -64,6 +64,8 @@ def aligned(
 
 def command_lines(command: str, width: int, indent: str = "") -> "list[Text]":
     """A command to be copied: one line, or lines that a shell reads as one where it is too long for the width."""
+    from rich.text import Text
+
     lines = [""]
     for number, part in enumerate(command.split(" --")):
         option = f" --{part}" if number else part
@@ -72,7 +74,8 @@ def command_lines(command: str, width: int, indent: str = "") -> "list[Text]":
             lines.append(f"   {option}")
         else:
             lines[-1] += option
-    return [_whole(indent + line) for line in lines]
+    # Only a path that is longer than a whole line is broken in the middle.
+    return [Text(indent + line) for line in lines]
 
 
 def _whole(line: str) -> "Text":

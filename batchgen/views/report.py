@@ -70,6 +70,8 @@ def headline(report: Mapping[str, Any]) -> str:
     parts = [f"{done} of {tasks} done"]
     if new:
         parts.append(f"{count(new, 'new picture')}")
+    elif (report.get("this_run") or {}).get("calls") == 0:
+        parts.append("nothing was sent")
     if report.get("duration_s") is not None:
         parts.append(f"in {duration(float(report['duration_s']))}")
     reason = clean(report.get("reason") or ("ended" if report.get("exit_code") else "finished"), 300).rstrip(".")

@@ -20,7 +20,7 @@ from batchgen.views.report import (
     next_commands,
     status_line,
 )
-from batchgen.views.text import amount, clean, decimal, money, seconds
+from batchgen.views.text import amount, clean, date, decimal, money, seconds
 
 __all__ = ["model_page", "models_table", "one_line", "plan_table", "status_table", "summary"]
 
@@ -97,16 +97,21 @@ def _range(field: Field) -> str:
 
 
 def status_table(status: Mapping[str, Any]) -> Page:
-    """The state of an output folder: a report's keys, of which those about one run may be missing."""
-    return _page({**status, "this_run": {}}, status_line(status))
+    """The state of an output folder: a report's keys, of which those about one run may be missing.
+
+    `waiting` may list the pictures to download, each with `expires_at`, when its link dies (UTC seconds).
+    """
+    dies = [float(picture["expires_at"]) for picture in status.get("waiting") or () if picture.get("expires_at")]
+    notes = [f"the first link dies {date(min(dies))}"] if dies else []
+    return _page({**status, "this_run": {}}, status_line(status), notes)
 
 
 def summary(report: Mapping[str, Any]) -> Page:
     """The end of a run: what happened, a row per model, money, what is missing and the command for it."""
-    return _page(report, headline(report))
+    return _page(report, headline(report), [])
 
 
-def _page(report: Mapping[str, Any], head: str) -> Page:
+def _page(report: Mapping[str, Any], head: str, notes: list[str]) -> Page:
     def build(width: int) -> "Sequence[RenderableType]":
         from rich.padding import Padding
         from rich.text import Text
@@ -119,7 +124,7 @@ def _page(report: Mapping[str, Any], head: str) -> Page:
         paid, _, note = money_line(report).partition(" (")
         beside = len(paid) + len(note) + 2 <= width
         lines += [Text(money_line(report))] if beside or not note else [Text(paid), Text(f"({note}")]
-        lines += _missing(report, width)
+        lines += [*_missing(report, width), *(Text(note, style="yellow") for note in notes)]
         lines += [Padding(Text(line), (0, 0, 0, 4), expand=False) for line in failure_lines(report)]
         lines += [Text(line, style="yellow") for line in [flag_line(report)] if line]
         lines.append(Text(f"pictures are in {clean(report.get('folder', ''), 1000)}"))

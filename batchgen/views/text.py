@@ -129,6 +129,11 @@ def moment(at: float, now: float) -> str:
     return time.strftime("%a %H:%M" if abs(at - now) < 6 * _DAY else "%d %b %H:%M", local)
 
 
+def date(at: float) -> str:
+    """The local day and time of `at`, such as `Fri 27 Nov 22:10`."""
+    return time.strftime("%a %d %b %H:%M", time.localtime(at))
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """`1 picture`, `2 pictures`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
