@@ -6,6 +6,7 @@ The key goes to the provider's origin alone, and into no message.
 """
 
 import asyncio
+import io
 import ssl
 from dataclasses import dataclass, field
 from types import SimpleNamespace, TracebackType
@@ -20,6 +21,8 @@ from batchgen.api.outcomes import Facts
 CONNECT_TIMEOUT_S = 10.0
 ERROR_BODY_AT_MOST = 64 * 1024
 ANSWER_AT_MOST = 192 * 1024 * 1024
+_STREAMED_FROM = 512 * 1024
+"""Request bodies from this size on are written in pieces, so that the event loop is not held up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Caller:
         try:
             async with self._session.post(
                 self._url,
-                data=body,
+                data=body if len(body) < _STREAMED_FROM else io.BytesIO(body),
                 headers={"Idempotency-Key": idempotency_key},
                 allow_redirects=False,
                 proxy=self._proxy,

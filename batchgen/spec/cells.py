@@ -4,20 +4,17 @@ It owns precedence (job < model < row < `--set`), what is left out because a mod
 row multiplies over. It refuses to know tries, seeds and ids.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from batchgen.catalog.catalog import Field
 from batchgen.spec import matching, template
-from batchgen.spec.fields import MissingPictureError, PictureBook, from_text
+from batchgen.spec.fields import PictureBook, from_text
 from batchgen.spec.job import Job, ModelUse, Row
 from batchgen.spec.task import begin_id
 
 Source = Literal["job", "model", "row", "set"]
-Report = Callable[[Source, str, ValueError, ModelUse], None]
-"""Told of a field that cannot be sent: where it was written, its name, why, and for which model."""
-
 _CACHE_SIZE = 4096
 
 
@@ -40,13 +37,35 @@ class Moving:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A field that cannot be sent: where it was written, its name, and why."""
+
+    source: Source
+    name: str
+    error: ValueError
+
+
 class Cell:
-    """One prompt under one model."""
+    """One prompt under one model. What cannot be sent is kept in `bad`; such a cell makes no task."""
 
-    __slots__ = ("_begun", "_book", "_cache", "_extra", "_extra_names", "fixed", "left_out", "moving", "names", "use")
+    __slots__ = (
+        "_begun",
+        "_book",
+        "_cache",
+        "_extra",
+        "_extra_names",
+        "bad",
+        "fixed",
+        "left_out",
+        "moving",
+        "names",
+        "use",
+    )
 
-    def __init__(self, job: Job, use: ModelUse, row: Row, book: PictureBook, report: Report) -> None:
+    def __init__(self, job: Job, use: ModelUse, row: Row, book: PictureBook) -> None:
         self.use = use
+        self.bad: list[Bad] = []
         self.fixed: dict[str, Any] = {}
         self.left_out: tuple[str, ...] = ()
         self._book = book
@@ -64,15 +83,31 @@ class Cell:
                 else:
                     self.fixed[name] = book.canonical(field, tree)
             except ValueError as error:
-                report(source, name, error, use)
+                self.bad.append(Bad(source, name, error))
         self.moving = tuple(moving)
         self._begun = ""
-        self._extra, self._extra_names = _extra_params(job, use, row, report)
+        self._extra, self._extra_names = self._compile_extra(job, row)
         used = [name for part in moving for name in part.names]
         self.names = tuple(dict.fromkeys([*used, *self._extra_names]))
 
+    def _compile_extra(self, job: Job, row: Row) -> tuple[dict[str, Any], tuple[str, ...]]:
+        merged: dict[str, tuple[Any, Source]] = {name: (value, "job") for name, value in job.extra_params.items()}
+        merged.update((name, (value, "model")) for name, value in self.use.extra_params.items())
+        merged.update((name, (value, "row")) for name, value in row.extra_params.items())
+        trees: dict[str, Any] = {}
+        used: list[str] = []
+        for name, (value, source) in merged.items():
+            try:
+                trees[name], names = template.compile_value(value, literal=row.literal and source == "row")
+                used.extend(names)
+            except template.TemplateError as error:
+                self.bad.append(Bad(source, name, error))
+        return trees, tuple(used)
+
     def params(self, values: Mapping[str, str]) -> Mapping[str, Any]:
         """The canonical fields with variables and columns put in. Raises ValueError for a value that does not fit."""
+        if self.bad:
+            raise self.bad[0].error
         if not self.moving:
             return self.fixed
         result = dict(self.fixed)
@@ -104,36 +139,16 @@ class Cell:
         if self.names:
             return begin_id(self.use.model.id, self.params(values), self.extra_params(values))
         if not self._begun:
-            self._begun = begin_id(self.use.model.id, self.fixed, self._extra)
+            self._begun = begin_id(self.use.model.id, self.params({}), self._extra)
         return self._begun
-
-
-def _extra_params(job: Job, use: ModelUse, row: Row, report: Report) -> tuple[dict[str, Any], tuple[str, ...]]:
-    trees: dict[str, Any] = {}
-    names: list[str] = []
-    sources: tuple[tuple[Source, Mapping[str, Any]], ...] = (
-        ("job", job.extra_params),
-        ("model", use.extra_params),
-        ("row", row.extra_params),
-    )
-    for source, params in sources:
-        for name, value in params.items():
-            try:
-                trees[name], found = template.compile_value(value, literal=row.literal and source == "row")
-            except template.TemplateError as error:
-                report(source, name, error, use)
-                continue
-            names.extend(found)
-    return trees, tuple(names)
 
 
 class Cells:
     """The cells of every row of a job, in the order of its models. Rows that share their fields share their cells."""
 
-    def __init__(self, job: Job, book: PictureBook | None = None, report: Report | None = None) -> None:
+    def __init__(self, job: Job, book: PictureBook | None = None) -> None:
         self._job = job
-        self.book = book or PictureBook(job.path.parent, dict(job.pictures))
-        self._report = report or _raise
+        self._book = book or PictureBook(job.path.parent, dict(job.pictures))
         self._known: dict[tuple[int, int, int, bool], tuple[Cell, ...]] = {}
 
     def of(self, row: Row) -> tuple[Cell, ...]:
@@ -144,12 +159,6 @@ class Cells:
             if len(self._known) >= _CACHE_SIZE:
                 self._known.clear()
             uses = matching.uses_for(row, self._job.models)
-            found = tuple(Cell(self._job, use, row, self.book, self._report) for use in uses)
+            found = tuple(Cell(self._job, use, row, self._book) for use in uses)
             self._known[key] = found
         return found
-
-
-def _raise(source: Source, name: str, error: ValueError, use: ModelUse) -> None:
-    if isinstance(error, MissingPictureError):
-        raise error
-    raise ValueError(f"{use.label}: {name} of the {source}: {error}")

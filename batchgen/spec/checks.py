@@ -42,11 +42,20 @@ def not_json(value: Any) -> str:
 class Checker:
     """One look at every row under every model."""
 
-    def __init__(self, job: Job, origins: Sequence[Origin], mistakes: Mistakes, book: PictureBook) -> None:
+    def __init__(
+        self,
+        job: Job,
+        origins: Sequence[Origin],
+        model_locs: Mapping[str, tuple[str | int, ...]],
+        mistakes: Mistakes,
+        book: PictureBook,
+    ) -> None:
         self.job = job
         self.origins = origins
+        self.model_locs = model_locs
         self.mistakes = mistakes
-        self.cells = Cells(job, book, self._bad_field)
+        self.cells = Cells(job, book)
+        self.told: set[int] = set()
         self.row = job.rows[0] if job.rows else None
         self.origin = origins[0] if origins else Origin(())
         self.use: ModelUse | None = None
@@ -71,10 +80,16 @@ class Checker:
             self._patterns(row, origin)
         own = text.filled(row.columns).names
         for cell in self.cells.of(row):
+            self.use = cell.use
             self.used.update(cell.names)
             if self._excluded(row, cell.use, {}):
                 continue
             self._required(row, origin, cell)
+            for bad in cell.bad:
+                # Rows share cells: what the first of them was told of, the others need not be.
+                if id(bad) not in self.told:
+                    self.told.add(id(bad))
+                    self._bad_field(bad.source, bad.name, bad.error)
             for part in cell.moving:
                 at = ("params", part.field.name)
                 if self._unknown_names(row, part.names, at, f"`{part.field.name}`", part.source):
@@ -110,10 +125,8 @@ class Checker:
         elif source == "set":
             self.mistakes.add_at(Problem(f"--set {at[-1]}", 0, 0, message, hint, kind))
         else:
-            self.mistakes.add(("models", self._index_of_use(), *at), message, hint, kind=kind)
-
-    def _index_of_use(self) -> int:
-        return self.job.models.index(self.use) if self.use is not None else 0
+            assert self.use is not None
+            self.mistakes.add((*self.model_locs[self.use.label], *at), message, hint, kind=kind)
 
     def _empty_when_filled(self, row: Row, text: template.Template) -> None:
         if any(literal.strip() for literal in text.literals) or not text.names:
@@ -133,29 +146,20 @@ class Checker:
                 origin.note(self.mistakes, message, hint, kind="unknown model", at=("model",))
 
     def _required(self, row: Row, origin: Origin, cell: Cell) -> None:
-        have = {*cell.fixed, *(part.field.name for part in cell.moving), "prompt"}
+        have = {*cell.fixed, *(part.field.name for part in cell.moving), *(bad.name for bad in cell.bad), "prompt"}
         for name in sorted(cell.use.model.required - have):
-            if self._was_bad(name):
-                continue
             message = f"{cell.use.label} needs `{name}`, and the prompt {row.id} has none"
             hint = f"write `params: {{{name}: …}}` in it, or keep it from this model with `model:` or `exclude:`"
             origin.note(self.mistakes, message, hint, kind="missing field")
 
-    def _was_bad(self, name: str) -> bool:
-        """Whether the field was written and refused: then it is not missing."""
-        assert self.row is not None
-        written = {*self.job.params, *self.row.params, *self.job.set_params}
-        return name in written or any(name in use.params for use in self.job.models)
-
     def _moving(self, row: Row, cell: Cell, part: Moving, axes: Sequence[str]) -> None:
-        self.use = cell.use
         for shorts, values in self._choices([axis for axis in axes if axis in part.names]):
             if self._excluded(row, cell.use, shorts):
                 continue
             try:
                 cell.moved(part, {**values, **row.columns})
             except ValueError as error:
-                self._bad_field(part.source, part.field.name, error, cell.use)
+                self._bad_field(part.source, part.field.name, error)
 
     def _choices(self, axes: list[str]) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
         for choice in itertools.product(*(self.job.variables[axis].items() for axis in axes)):
@@ -172,13 +176,11 @@ class Checker:
             for rule in self.job.exclude
         )
 
-    def _bad_field(self, source: Source, name: str, error: ValueError, use: ModelUse) -> None:
+    def _bad_field(self, source: Source, name: str, error: ValueError) -> None:
         assert self.row is not None
-        self.use = use
-        if self._excluded(self.row, use, {}):
-            return
+        assert self.use is not None
         if isinstance(error, MissingPictureError):
-            message, hint, kind = f"{error} (prompt {self.row.id}, model {use.label})", "", "missing picture"
+            message, hint, kind = f"{error} (prompt {self.row.id}, model {self.use.label})", "", "missing picture"
         elif isinstance(error, template.TemplateError):
             message, hint, kind = f"`{name}`: {error}", "", "brace"
         else:

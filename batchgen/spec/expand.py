@@ -6,11 +6,12 @@ time and none is kept. It refuses to know which of them are done.
 
 import itertools
 from collections.abc import Container, Iterator, Mapping
+from typing import NamedTuple
 
 from batchgen.errors import UsageError
 from batchgen.spec import matching, names, seeds, template
 from batchgen.spec.cells import Cell, Cells
-from batchgen.spec.job import Job, ModelUse, Row
+from batchgen.spec.job import Job, Row
 from batchgen.spec.task import UNHASHED_FIELDS, Task, finish_id
 
 
@@ -104,6 +105,17 @@ class Variant:
         return found
 
 
+class _Place(NamedTuple):
+    """One position of the plan before anything is said about it."""
+
+    try_number: int
+    seed: int
+    night: str
+    variant: Variant
+    cell: Cell
+    axes: tuple[str, ...]
+
+
 class _Expansion:
     """One walk over the plan, with everything about the job that is worth preparing once."""
 
@@ -130,28 +142,27 @@ class _Expansion:
         """The tasks, made when they are asked for."""
         seen: set[bytes] | None = set() if self._may_repeat() else None
         index = given = 0
-        for try_number, seed, night, variant, cell, axes in self._places():
-            rules = self.exclude[cell.use.label]
-            facts = _Facts(self, variant, cell.use, axes, try_number, seed) if rules or self.only else None
-            if facts and any(facts.fit(rule) for rule in rules):
+        for place in self._places():
+            label = place.cell.use.label
+            if any(self._fits(place, rule) for rule in self.exclude[label]):
                 continue
-            wanted = self.labels is None or cell.use.label in self.labels
-            task_key = self._id(variant, cell, seed) if wanted or seen is not None else ""
+            wanted = self.labels is None or label in self.labels
+            key = self._id(place) if wanted or seen is not None else ""
             if seen is not None:
-                digest = bytes.fromhex(task_key[:32])
+                digest = bytes.fromhex(key[:32])
                 if digest in seen:
                     continue
                 seen.add(digest)
             index += 1
-            if facts and not facts.fit(self.only):
+            if self.only and not self._fits(place, self.only):
                 continue
             if limit is not None and given >= limit:
                 return
             given += 1
             if wanted:
-                yield self._task(task_key, variant, cell, axes, try_number, seed, index, night)
+                yield self._task(place, key, index)
 
-    def _places(self) -> Iterator[tuple[int, int, str, Variant, Cell, tuple[str, ...]]]:
+    def _places(self) -> Iterator[_Place]:
         """Every place of the plan in order, excluded and equal ones included."""
         for try_number in itertools.count(1):
             last = True
@@ -167,7 +178,7 @@ class _Expansion:
                 for variant in prompt.variants(self.job.variables):
                     for cell, axes in prompt.cells:
                         if variant.stands_for(axes):
-                            yield try_number, seed, night, variant, cell, axes
+                            yield _Place(try_number, seed, night, variant, cell, axes)
             if last:
                 return
 
@@ -190,81 +201,52 @@ class _Expansion:
                 texts.add(mark)
         return False
 
-    def _id(self, variant: Variant, cell: Cell, seed: int) -> str:
-        return finish_id(cell.begun_id(variant.values), self.job.identity, variant.text, seed)
+    def _id(self, place: _Place) -> str:
+        begun = place.cell.begun_id(place.variant.values)
+        return finish_id(begun, self.job.identity, place.variant.text, place.seed)
 
-    def _task(
-        self,
-        key: str,
-        variant: Variant,
-        cell: Cell,
-        axes: tuple[str, ...],
-        try_number: int,
-        seed: int,
-        index: int,
-        night: str,
-    ) -> Task:
-        prompt_id, chosen, words = variant.named(axes, self)
-        words["model"] = self.clean_labels[cell.use.label]
-        words["seed"], words["id"] = str(seed), key[:8]
-        words["try"], words["index"], words["night"] = str(try_number), str(index), night
+    def _task(self, place: _Place, key: str, index: int) -> Task:
+        variant, use = place.variant, place.cell.use
+        prompt_id, chosen, words = variant.named(place.axes, self)
+        words["model"] = self.clean_labels[use.label]
+        words["seed"], words["id"] = str(place.seed), key[:8]
+        words["try"], words["index"], words["night"] = str(place.try_number), str(index), place.night
         return Task(
             task_id=key,
             provider=self.job.identity,
-            model=cell.use.model.id,
-            label=cell.use.label,
+            model=use.model.id,
+            label=use.label,
             prompt=variant.text,
-            seed=seed,
-            params=cell.params(variant.values),
-            extra_params=cell.extra_params(variant.values),
+            seed=place.seed,
+            params=place.cell.params(variant.values),
+            extra_params=place.cell.extra_params(variant.values),
             prompt_id=prompt_id,
             row=variant.prompt.row.id,
             vars=chosen,
-            try_number=try_number,
+            try_number=place.try_number,
             index=index,
-            night=night,
+            night=place.night,
             name=names.task_name(self.name, words),
         )
 
+    def _fits(self, place: _Place, rule: Mapping[str, str]) -> bool:
+        """Whether all that a rule of `exclude:` or `--only` says is true of one place."""
+        return all(self._fact(place, key, pattern) for key, pattern in rule.items())
 
-class _Facts:
-    """What `exclude:` and `--only` may ask about one place of the plan."""
-
-    __slots__ = ("axes", "owner", "seed", "try_number", "use", "variant")
-
-    def __init__(
-        self,
-        owner: _Expansion,
-        variant: Variant,
-        use: ModelUse,
-        axes: tuple[str, ...],
-        try_number: int,
-        seed: int,
-    ) -> None:
-        self.owner = owner
-        self.variant = variant
-        self.use = use
-        self.axes = axes
-        self.try_number = try_number
-        self.seed = seed
-
-    def fit(self, rule: Mapping[str, str]) -> bool:
-        """Whether all that `rule` says is true here."""
-        return all(self._fits(key, pattern) for key, pattern in rule.items())
-
-    def _fits(self, key: str, pattern: str) -> bool:
+    def _fact(self, place: _Place, key: str, pattern: str) -> bool:
+        row = place.variant.prompt.row
         if key == "model":
-            return matching.fits_model(self.use, pattern)
-        if key in self.axes:
-            return matching.fits(self.variant.shorts[key], pattern)
-        if key in self.variant.prompt.row.columns:
-            return matching.fits(self.variant.prompt.row.columns[key], pattern)
+            return matching.fits_model(place.cell.use, pattern)
+        if key in place.axes:
+            return matching.fits(place.variant.shorts[key], pattern)
+        if key in row.columns:
+            return matching.fits(row.columns[key], pattern)
         if key == "row":
-            return matching.fits(self.variant.prompt.row.id, pattern)
+            return matching.fits(row.id, pattern)
         if key == "prompt_id":
-            return matching.fits(self.variant.named(self.axes, self.owner)[0], pattern)
+            return matching.fits(place.variant.named(place.axes, self)[0], pattern)
         if key in {"seed", "try"}:
-            return matching.fits(str(self.seed if key == "seed" else self.try_number), pattern)
+            return matching.fits(str(place.seed if key == "seed" else place.try_number), pattern)
         return False
 
 

@@ -101,6 +101,7 @@ class _Reading:
         self.where = where
         self.sets = sets
         self.warnings: list[str] = []
+        self.model_locs: dict[str, tuple[str | int, ...]] = {}
 
     def job(self) -> Job:
         """Everything that the file says; mistakes are noted on the way."""
@@ -136,7 +137,7 @@ class _Reading:
             output=self._output(name),
         )
         hashes: dict[str, str] = {}
-        checker = checks.Checker(job, rows.origins, mistakes, PictureBook(self.path.parent, hashes))
+        checker = checks.Checker(job, rows.origins, self.model_locs, mistakes, PictureBook(self.path.parent, hashes))
         for index, item in enumerate(parts.prompts):
             if isinstance(item, schema.PromptItem):
                 self._params(item.params, ("prompts", index, "params"))
@@ -174,6 +175,7 @@ class _Reading:
             extra = self._extra(item.extra_params, (*loc, "extra_params"))
             limits = self._limits(item.limits, (*loc, "limits"))
             kept = {name: value for name, value in params.items() if name in model.fields}
+            self.model_locs[label] = loc
             uses.append(ModelUse(model=model, label=label, params=kept, extra_params=extra, limits=limits))
         if not self.parts.models and "models" not in mistakes.damaged:
             mistakes.add(("models",), "`models` is empty", "write one below it: `  - black-forest-labs/flux.1-dev`")

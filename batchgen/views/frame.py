@@ -140,8 +140,9 @@ def _money(snapshot: Snapshot, width: int) -> Text:
     line = Text()
     for word, value in parts:
         line.append(f"{word} ", style=_QUIET).append(f"{value}   ")
-    if snapshot.play_money and line.cell_len + len("(sandbox: nothing is billed)") <= width:
-        line.append("(sandbox: nothing is billed)", style=_QUIET)
+    if snapshot.play_money:
+        notes = ("(sandbox: nothing is billed)", "(nothing is billed)", "(no bill)")
+        line.append(next((note for note in notes if line.cell_len + len(note) <= width), ""), style=_QUIET)
     return _cut(line, width)
 
 

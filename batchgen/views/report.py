@@ -9,9 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from batchgen.errors import Exit
 from batchgen.views.text import clean, count, decimal, duration, money
 
 _EXAMPLES = 5
+_ENDED: dict[int, str] = {
+    Exit.DONE: "finished",
+    Exit.TASKS_FAILED: "finished, but not everything could be made",
+    Exit.HELD: "calls of unknown outcome wait for your decision",
+}
+"""What is said of a run that gives no reason of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ def headline(report: Mapping[str, Any]) -> str:
         parts.append("nothing was sent")
     if report.get("duration_s") is not None:
         parts.append(f"in {duration(float(report['duration_s']))}")
-    reason = clean(report.get("reason") or ("ended" if report.get("exit_code") else "finished"), 300).rstrip(".")
+    reason = clean(report.get("reason") or _ENDED.get(report.get("exit_code") or 0, "ended"), 300).rstrip(".")
     return f"{clean(report.get('job', ''), 80)}: {reason}; {', '.join(parts)}"
 
 

@@ -129,6 +129,8 @@ class Tally:
 
     def _pool(self, label: str) -> PoolTally:
         """The pool of a label; recovery may bring labels that the plan does not know."""
+        if label in self._pools:
+            return self._pools[label]
         label = clean(label, 80)
         if label not in self._pools:
             plan = PoolPlan(label=label, model=label, total=0, done=0, to_buy=0, waiting=0, price=None)

@@ -42,8 +42,21 @@ class Server:
 def sandbox_process(tmp_path: Path, *options: str, port: int = 0) -> Iterator[Server]:
     bill_file = tmp_path / "bill.jsonl"
     process = subprocess.Popen(
-        [sys.executable, "-m", "batchgen", "sandbox", "--port", str(port), "--bill", str(bill_file)]
-        + ["--latency", "0", "--scale", "0.1", *options],
+        [
+            sys.executable,
+            "-m",
+            "batchgen",
+            "sandbox",
+            "--port",
+            str(port),
+            "--bill",
+            str(bill_file),
+            "--latency",
+            "0",
+            "--scale",
+            "0.1",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         text=True,
         env=bare_environment(tmp_path),

@@ -20,7 +20,7 @@ def texts(of: Snapshot, width: int, height: int, *, ascii_only: bool = False) ->
     return [line.plain for line in frame(of, width, height, ascii_only=ascii_only)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(20, 220), st.integers(3, 70), st.integers(1, 30))
 def test_a_frame_never_leaves_its_terminal(width: int, height: int, models: int) -> None:
     labels = tuple(f"模型-{'x' * number}" for number in range(models))
