@@ -50,10 +50,20 @@ class Inputs:
                 resolved[name] = value
         return resolved
 
+    def recorded(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Resolved `params` as ledger and manifest keep them: a picture is its copy in `inputs/`, or its link."""
+        return {
+            name: [self._record(item) for item in value] if isinstance(value, tuple) else self._record(value)
+            for name, value in params.items()
+        }
+
+    def _record(self, value: Any) -> Any:
+        if not isinstance(value, InputPicture):
+            return value
+        return f"inputs/{value.sha256}.{self._kept[value.sha256]}" if value.sha256 else value.source
+
     async def _wire(self, picture: InputPicture) -> str:
         if picture.sha256 is None:
-            return picture.source
-        if picture.sha256 in self._kept and picture.path is None:
             return picture.source
         encoded = self._encoded.get(picture.sha256)
         if encoded is None:
@@ -77,19 +87,6 @@ class Inputs:
             self._folder.keep_input(data, picture.sha256, f".{extension}")
             self._kept[picture.sha256] = extension
         return picture.source if picture.path is None else data_uri(data, f"image/{extension}")
-
-
-def record_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`params` as the ledger and the manifest keep them: a picture is its copy in `inputs/`, or its link."""
-    return {name: _recorded(value) for name, value in params.items()}
-
-
-def _recorded(value: Any) -> Any:
-    if isinstance(value, InputPicture):
-        return f"inputs/{value.sha256}" if value.sha256 else value.source
-    if isinstance(value, tuple):
-        return [_recorded(item) for item in value]
-    return value
 
 
 def picture_bytes(picture: InputPicture) -> bytes:

@@ -13,7 +13,6 @@ from batchgen.api.call import Answer, Caller
 from batchgen.api.dialects import Generation, UnusableAnswer, parse_generation, request_body
 from batchgen.api.outcomes import Kind, Outcome, Reach, classify
 from batchgen.engine.context import RunContext
-from batchgen.engine.inputs import record_params
 from batchgen.errors import UsageError
 from batchgen.events import CallBilled, CallReturned, CallSent, CallUnknown, TaskFailed
 from batchgen.spec.job import ModelUse
@@ -234,7 +233,7 @@ def _intent(task: Task, use: ModelUse, run: RunContext) -> Intent:
         label=task.label,
         model=task.model,
         name=task.name,
-        record=dump_json(record_of(task)),
+        record=dump_json(record_of(task, run.inputs.recorded(task.params))),
         images=task.pictures,
         price=run.millionths(use.model.price),
         currency=run.currency,
@@ -246,8 +245,11 @@ def _intent(task: Task, use: ModelUse, run: RunContext) -> Intent:
     )
 
 
-def record_of(task: Task) -> dict[str, Any]:
-    """What the ledger keeps of a task: enough to rebuild its request, with `inputs/`, and to name it for people."""
+def record_of(task: Task, params: dict[str, Any]) -> dict[str, Any]:
+    """What the ledger keeps of a task: enough to rebuild its request, with `inputs/`, and to name it for people.
+
+    `params` are the task's with every picture as `Inputs.recorded` names it.
+    """
     return {
         "prompt_id": task.prompt_id,
         "row": task.row,
@@ -260,6 +262,6 @@ def record_of(task: Task) -> dict[str, Any]:
         "try": task.try_number,
         "index": task.index,
         "night": task.night,
-        "params": record_params(task.params),
+        "params": params,
         "extra_params": dict(task.extra_params),
     }

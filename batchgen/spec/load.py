@@ -25,6 +25,7 @@ from batchgen.spec.yaml_reader import LARGEST_FILE, read_yaml
 __all__ = ["job_from_json", "job_to_json", "load_job"]
 
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
+_AMOUNT = re.compile(r"\d+(?:\.\d+)?")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _WORD = re.compile(r"[^\s{}]+(?: [^\s{}]+)*")
 
@@ -288,11 +289,9 @@ class _Reading:
             if item.images is None and item.cost is None:
                 self.mistakes.add(loc, "this budget bounds nothing", "write `images:` or `cost:`", kind="budget")
                 continue
-            raw = self.mistakes.document.raw((*loc, "cost"))
-            cost = Decimal(raw) if item.cost is not None and raw else None
-            if cost is not None and not cost.is_finite():
-                self.mistakes.add((*loc, "cost"), "`cost` must be an amount", kind="budget")
-                continue
+            # As it was written: 0.10 is ten hundredths, not the float nearest to them.
+            raw = self.mistakes.document.raw((*loc, "cost")) or ""
+            cost = None if item.cost is None else Decimal(raw if _AMOUNT.fullmatch(raw) else str(item.cost))
             budgets.append(Budget(images=item.images, cost=cost, per=item.per))
         return tuple(budgets)
 

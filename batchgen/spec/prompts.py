@@ -87,7 +87,7 @@ class RowReader:
             seeds=self.seeds(item, loc),
             columns=_EMPTY,
             literal=item.literal,
-            place=f"{self.mistakes.document.file}:{self.mistakes.document.place(loc)[0]}",
+            place=f"{Path(self.mistakes.document.file).name}:{self.mistakes.document.place(loc)[0]}",
         )
         self.add(row, origin)
 

@@ -82,7 +82,9 @@ class LimitsItem(_Strict):
     """Bounds on how hard the provider is used."""
 
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Paid calls in flight at once.")
-    requests_per_minute: float | None = Field(default=None, gt=0, description="Paid calls begun within a minute.")
+    requests_per_minute: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Paid calls begun within a minute."
+    )
     timeout: Duration | None = Field(
         default=None, description="How long one paid call may take before its outcome counts as unknown: 300, 90s, 5m."
     )
@@ -95,7 +97,9 @@ class BudgetItem(_Strict):
     """What may be spent. Calls in flight and calls of unknown outcome count as spent."""
 
     images: int | None = Field(default=None, ge=0, description="Pictures at most.")
-    cost: float | None = Field(default=None, ge=0, description="Money at most, in the provider's currency.")
+    cost: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="Money at most, in the provider's currency."
+    )
     per: Literal["life", "run", "day", "week", "month"] = Field(
         default="life", description="Over which time: all that this folder ever spent, or one run, day, week or month."
     )

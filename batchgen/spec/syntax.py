@@ -24,7 +24,7 @@ Explained = tuple[int, int, str, str]
 
 def explain_syntax(lines: Sequence[str], line: int, column: int, start: int, problem: str) -> Explained:
     """Line and column (from 0), message and hint for a place where YAML could not go on."""
-    line = min(line, len(lines) - 1)
+    line, start = min(line, len(lines) - 1), min(start, len(lines) - 1)
     for number in dict.fromkeys((line, start, max(line - 1, 0))):
         found = _explain_line(lines[number], number)
         if found:

@@ -66,21 +66,29 @@ def test_after_a_kill_everything_answered_is_kept_and_what_was_in_flight_is_list
     assert cli("verify", folder).code == 0
 
 
-def test_what_is_paid_for_is_downloaded_later_without_a_key_and_without_buying(cli: Cli, tmp_path: Path) -> None:
+def test_what_is_paid_for_is_downloaded_again_without_a_key_and_without_buying(
+    cli: Cli, sandbox: Server, tmp_path: Path
+) -> None:
     folder = tmp_path / "outputs" / "foo"
     job = write_job(tmp_path, "prompts: [a lamp, a chair]\n" + MODELS)
-    with sandbox_process(tmp_path, "--faults", "picture-500") as server:
-        first = cli("run", job, base_url=server.base_url)
-        port = int(server.base_url.split(":")[2].split("/")[0])
-    with sandbox_process(tmp_path, port=port) as server:
-        recovered = cli("recover", folder, key="")
-        requests = server.bill()["requests"]
+    cli("run", job, base_url=sandbox.base_url)
+    before = {row["file_name"]: row["sha256"] for row in manifest(folder)}
+    missing, changed, *_ = before
+    (folder / missing).unlink()
+    (folder / changed).write_bytes(b"not what it was")
+    job.unlink()
 
-    assert first.code == 4
-    assert "recover" in first.err
+    verified = cli("verify", folder, key="")
+    recovered = cli("recover", folder, base_url=sandbox.base_url, key="")
+
+    after = {row["file_name"]: row["sha256"] for row in manifest(folder)}
+    assert verified.code == 3
+    assert "batchgen recover" in verified.err
     assert recovered.code == 0, recovered.err
-    assert len(manifest(folder)) == 4
-    assert requests == 0
+    assert after[missing] == before[missing]
+    assert sorted(after.values()) == sorted(before.values())
+    assert (folder / changed).read_bytes() == b"not what it was"
+    assert sandbox.bill()["pictures"] == 4
 
 
 def test_pictures_inside_answers_are_on_disk_before_they_are_used(cli: Cli, tmp_path: Path) -> None:
