@@ -4,13 +4,16 @@ A value built once by `run.py`; it decides nothing.
 """
 
 import asyncio
+import base64
 import datetime
+import functools
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from urllib.parse import quote
 
 from batchgen.api.call import Caller
 from batchgen.clock import Clock
@@ -135,16 +138,28 @@ class RunContext:
             )
         )
 
+    def _spellings(self) -> tuple[str, ...]:
+        """The key as a server might echo it: plain, in base64, percent-encoded."""
+        if not self.secret:
+            return ()
+        return (self.secret, base64.b64encode(self.secret.encode()).decode(), quote(self.secret, safe=""))
+
     def clean(self, text: str) -> str:
         """Outside text as it may be kept: one line, nothing that is not printable, no key in it, 500 characters."""
-        if self.secret:
-            text = text.replace(self.secret, "***")
+        for spelling in self._spellings():
+            text = text.replace(spelling, "***")
         printable = "".join(char if char.isprintable() else " " for char in text)
         return " ".join(printable.split())[:_TEXT_AT_MOST]
 
 
 def calendar_scopes(run_id: str, local_s: float) -> tuple[str, ...]:
     """The scopes of a moment given in seconds of the provider's local time."""
-    day = datetime.datetime.fromtimestamp(local_s, datetime.UTC).date()
+    return _scopes_of_day(run_id, int(local_s // 86_400))
+
+
+@functools.lru_cache(maxsize=8)
+def _scopes_of_day(run_id: str, days: int) -> tuple[str, ...]:
+    """The scopes of a day, counted from the epoch. Every call asks twice, so the calendar is worked out once a day."""
+    day = datetime.date(1970, 1, 1) + datetime.timedelta(days)
     year, week, _ = day.isocalendar()
     return scopes_of(run_id, day.isoformat(), f"{year}-W{week:02d}", f"{day:%Y-%m}")

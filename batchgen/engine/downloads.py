@@ -260,8 +260,9 @@ class Downloads:
         pictures = [_stored(job.picture, result) for job, result in zip(jobs, landed, strict=True)]
         ids = [picture.picture_id for picture in pictures]
         async with self._storing:  # the manifest is appended in the order of the ledger's commits
-            recorded = await run.ledger.write(lambda connection: store(connection, pictures, run.clock.now()))
-            rows = await run.ledger.write(lambda connection: manifest_rows_of(connection, ids))
+            recorded, rows = await run.ledger.write(
+                lambda connection: (store(connection, pictures, run.clock.now()), manifest_rows_of(connection, ids))
+            )
             await run.on_disk(self._manifest.append, [manifest_row(row) for row in rows])
         for job, picture, record in zip(jobs, pictures, recorded, strict=True):
             run.tell(

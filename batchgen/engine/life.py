@@ -190,7 +190,9 @@ async def _settle_billed(
             if item.url or item.inline
         ]
     expires_at = ending.at + run.link_lifetime_s
-    ids = await run.ledger.write(lambda connection: bill(connection, begun.attempt_id, ending, pictures, expires_at))
+    waiting = await run.ledger.write(
+        lambda connection: waiting_of(connection, bill(connection, begun.attempt_id, ending, pictures, expires_at))
+    )
     price = use.model.price
     run.tell(
         CallBilled(
@@ -203,8 +205,8 @@ async def _settle_billed(
             request_id=ending.request_id,
         )
     )
-    if ids:
-        run.downloads.add(await run.ledger.write(lambda connection: waiting_of(connection, ids)))
+    if waiting:
+        run.downloads.add(waiting)
     else:
         run.tell_gone(task.task_id, task.label, task.prompt_id, "lost", ending.message)
 

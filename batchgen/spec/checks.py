@@ -109,11 +109,12 @@ class Checker:
                 continue
             if name in self.origin.columns:
                 message, hint = f"the column `{name}` is empty here, and {what} needs it", "fill it in"
-            else:
-                known = [*self.job.variables, *row.columns]
-                near = nearest(name, known)
-                hint = f"did you mean {{{near}}}?" if near else f"write {{{{{name}}}}} for braces, or add it to `vars`"
-                message = f"{what} names {{{name}}}, which is no variable and no column"
+                self.origin.note(self.mistakes, message, hint, kind="empty cell")
+                continue
+            known = [*self.job.variables, *row.columns]
+            near = nearest(name, known)
+            hint = f"did you mean {{{near}}}?" if near else f"write {{{{{name}}}}} for braces, or add it to `vars`"
+            message = f"{what} names {{{name}}}, which is no variable and no column"
             self._note_at(source, at, message, hint, kind="unknown variable")
         return good
 

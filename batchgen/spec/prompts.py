@@ -39,7 +39,8 @@ class Origin:
 
     def note(self, mistakes: Mistakes, message: str, hint: str = "", *, kind: str, at: tuple[str, ...] = ()) -> None:
         """Note a mistake of the row, at a key of its entry where that is known."""
-        if self.file and (not at or at[-1] in self.sent):
+        in_entry = not self.file or (at and at[-1] not in self.sent and mistakes.document.holds((*self.loc, *at)))
+        if not in_entry:
             mistakes.add_at(Problem(self.file, self.line, 0, message, hint, kind))
         else:
             mistakes.add((*self.loc, *at), message, hint, kind=kind)
@@ -121,7 +122,13 @@ class RowReader:
             first = self._ids[row_id]
             where = f"{first.file}:{first.line}" if first.file else f"line {self.mistakes.document.place(first.loc)[0]}"
             hint = f"the first stands in {where}; every prompt has an id of its own"
-            origin.note(self.mistakes, f"the id `{row_id}` stands twice", hint, kind="id that stands twice", at=("id",))
+            origin.note(
+                self.mistakes,
+                f"the id `{row_id}` stands twice",
+                hint,
+                kind="id that stands twice",
+                at=() if origin.file else ("id",),
+            )
         self._ids.setdefault(row_id, origin)
         row = replace(
             row,
@@ -158,8 +165,9 @@ class RowReader:
             message = f"there is no file {item.file}"
             self.mistakes.add((*loc, "file"), message, f"looked for {path}", kind="prompt file")
             return
-        shown = os.path.relpath(path, self.folder)
-        table = read_table(path, shown, item.encoding, self.mistakes.add_at)
+        # In messages a path that the user's shell understands, in the job one that does not depend on it.
+        shown = Path(self.mistakes.document.file).parent / os.path.relpath(path, self.folder)
+        table = read_table(path, str(shown), item.encoding, self.mistakes.add_at)
         if not table.records and not self.mistakes.problems:
             self.mistakes.add((*loc, "file"), f"{item.file} holds no prompts", kind="prompt file")
         reader = _FileEntry(self, loc, item, table, path.parent)
@@ -179,7 +187,7 @@ class RowReader:
             rest = [name for name in table.columns if name not in sent]
             result.append(
                 PromptFile(
-                    path=table.shown,
+                    path=str(item.file),
                     rows=len(rows),
                     sent=tuple(name for name in table.columns if name in sent),
                     variables=tuple(name for name in rest if name in own),
@@ -213,7 +221,7 @@ def _names_in(row: Row) -> tuple[str, ...]:
 
 def _known_encoding(name: str) -> bool:
     try:
-        return isinstance(b"a".decode(name), str)
+        return "a".encode(name).decode(name) == "a"
     except (LookupError, ValueError):
         return False
 
@@ -255,7 +263,7 @@ class _FileEntry:
             seeds=self._record_seeds(record, texts, origin),
             columns=columns or _EMPTY,
             literal=self.item.literal,
-            place=f"{self.table.shown}:{record.line}",
+            place=f"{self.item.file}:{record.line}",
         )
         self.reader.add(row, origin)
 
@@ -292,7 +300,7 @@ class _FileEntry:
                 origin.note(self.reader.mistakes, f"the column `{name}` is empty, and `id` needs it", kind="empty cell")
             else:
                 hint = "columns are: " + ", ".join(self.table.columns)
-                message = f"`id` names {{{name}}}, which is no column of {self.table.shown}"
+                message = f"`id` names {{{name}}}, which is no column of {self.item.file}"
                 self.reader.mistakes.add((*self.loc, "id"), message, hint, kind="unknown column")
         return ""
 

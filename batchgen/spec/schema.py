@@ -203,7 +203,7 @@ class JobFile(_Strict):
         description="What to do with a call of unknown outcome: one further try, or wait for a decision.",
     )
     limits: LimitsItem = Field(default=LimitsItem(), description="Bounds for the whole run.")
-    output: OutputItem = Field(default=OutputItem(), description="Where results go and how they are named.")
+    output: OutputItem = Field(default=OutputItem(), description="The output folder and the names of files in it.")
 
 
 def editor_schema() -> dict[str, Any]:

@@ -85,6 +85,14 @@ class Document:
             return 1, 1
         return (mark.key_line + 1, mark.key_column + 1) if key else (mark.line + 1, mark.column + 1)
 
+    def holds(self, loc: Loc) -> bool:
+        """Whether there is a child at exactly `loc`."""
+        parent: Any = self.find(loc[:-1])[0]
+        marks: Any = self._marks.get(id(parent))
+        return (
+            isinstance(loc[-1], int) and loc[-1] < len(marks) if isinstance(marks, list) else loc[-1] in (marks or ())
+        )
+
     def raw(self, loc: Loc) -> str | None:
         """A scalar as it was written, `0.50` rather than 0.5; None for a mapping or a list."""
         mark = self.find(loc)[1]
@@ -101,7 +109,7 @@ class Document:
     def drop(self, loc: Loc) -> None:
         """Take the child at `loc` out of the values; the places of the others stay true."""
         parent: Any = self.find(loc[:-1])[0]
-        if self.find(loc)[1] is not None and id(parent) in self._marks:
+        if self.holds(loc):
             del parent[loc[-1]]
             del self._marks[id(parent)][loc[-1]]
 

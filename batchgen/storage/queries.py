@@ -114,7 +114,9 @@ def file_names_like(connection: sqlite3.Connection, stem: str) -> set[str]:
 def spool_in_use(connection: sqlite3.Connection, spool: str) -> bool:
     """Whether a picture still waits for that spooled answer."""
     row = connection.execute(
-        "SELECT 1 FROM pictures WHERE attempt_id = ? AND spool IS NOT NULL AND state = 'waiting'", (int(spool),)
+        "SELECT 1 FROM attempts a JOIN pictures p USING (task_id)"
+        " WHERE a.attempt_id = ? AND p.attempt_id = a.attempt_id AND p.spool IS NOT NULL AND p.state = 'waiting'",
+        (int(spool),),
     ).fetchone()
     return row is not None
 

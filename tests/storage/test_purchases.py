@@ -229,6 +229,15 @@ def test_a_task_is_stored_when_all_its_pictures_are(connection: sqlite3.Connecti
     assert (half.task_state, whole.task_state) == ("billed", "stored")
 
 
+def test_the_link_that_dies_first_is_fetched_first(connection: sqlite3.Connection) -> None:
+    for task, expires_at in (("a", 300.0), ("b", 100.0), ("c", 200.0)):
+        bill(
+            connection, started(connection, intent(task)).attempt_id, ending(), [NewPicture(0, task, None)], expires_at
+        )
+
+    assert [picture.url for picture in waiting(connection)] == ["b", "c", "a"]
+
+
 def test_a_short_answer_and_a_twin_are_flagged(connection: sqlite3.Connection) -> None:
     one = started(connection, intent("a", images=2))
     two = started(connection, intent("b"))
