@@ -29,11 +29,14 @@ def room_of(path: Path) -> str:
 
 def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] if node.module != "batchgen" else [f"batchgen.{each.name}" for each in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module == "batchgen":
+            names = [f"batchgen.{each.name}" for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
         elif isinstance(node, ast.Import):
             names = [each.name for each in node.names]
+        else:
+            continue
         for name in names:
             parts = name.split(".")
             if parts[0] == "batchgen" and len(parts) > 1:

@@ -49,8 +49,12 @@ def command(path: Path) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(_JOB.format(path=path))
     except FileExistsError:
-        raise UsageError(f"{path} exists already; nothing was changed", f"batchgen init {path.with_stem(path.stem + '-2')}") from None
+        raise UsageError(
+            f"{path} exists already; nothing was changed", f"batchgen init {path.with_stem(path.stem + '-2')}"
+        ) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {(error.strerror or 'refused').lower()}", "name another place") from None
+        raise UsageError(
+            f"{path} cannot be written: {(error.strerror or 'refused').lower()}", "name another place"
+        ) from None
     click.echo(f"wrote {path}")
     click.echo(f"  next: batchgen plan {path}   then   batchgen run {path}", err=True)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from batchgen.catalog.catalog import Field
 from batchgen.spec import matching, template
-from batchgen.spec.fields import PictureBook, from_text
+from batchgen.spec.fields import MissingPictureError, PictureBook, from_text
 from batchgen.spec.job import Job, ModelUse, Row
+from batchgen.spec.syntax import but_not
 from batchgen.spec.task import begin_id
 
 Source = Literal["job", "model", "row", "set"]
@@ -124,7 +125,12 @@ class Cell:
         if key not in self._cache:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
-            self._cache[key] = self._book.canonical(part.field, from_text(part.field, rendered))
+            try:
+                self._cache[key] = self._book.canonical(part.field, from_text(part.field, rendered))
+            except MissingPictureError:
+                raise
+            except ValueError as error:
+                raise ValueError(f"{error}{but_not(rendered)}") from None
         return self._cache[key]
 
     def extra_params(self, values: Mapping[str, str]) -> Mapping[str, Any]:

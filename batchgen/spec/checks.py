@@ -18,6 +18,7 @@ from batchgen.spec.fields import MissingPictureError, PictureBook
 from batchgen.spec.job import Job, ModelUse, PromptFile, Row
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.prompts import Origin
+from batchgen.spec.syntax import but_not
 
 
 def without_seeds(row: Row) -> Row:
@@ -186,8 +187,10 @@ class Checker:
             message, hint, kind = f"`{name}`: {error}", "", "brace"
         else:
             field = self.job.provider.fields.get(name)
-            message, kind = f"`{name}` must be {error}", "wrong value"
-            hint = _better(field.type, self._written(source, name)) if field else ""
+            written = self._written(source, name)
+            shown = "" if isinstance(written, str) and "{" in written else but_not(written)
+            message, kind = f"`{name}` must be {error}{shown}", "wrong value"
+            hint = _better(field.type, written) if field else ""
         self._note_at(source, ("params", name), message, hint, kind=kind)
 
     def _written(self, source: Source, name: str) -> Any:

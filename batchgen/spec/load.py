@@ -20,6 +20,7 @@ from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.prompts import RowReader
 from batchgen.spec.saved import job_from_json, job_to_json
 from batchgen.spec.seeds import MODULUS, parse_seeds, parse_seeds_text
+from batchgen.spec.syntax import but_not
 from batchgen.spec.yaml_reader import LARGEST_FILE, read_yaml
 
 __all__ = ["job_from_json", "job_to_json", "load_job"]
@@ -249,7 +250,10 @@ class _Reading:
         try:
             return parse_seeds(self.parts.seeds)
         except ValueError as error:
-            self.mistakes.add(("seeds",), f"`seeds` must be {error}", "-1, or nothing, derives one", kind="wrong seed")
+            wrong = but_not(self.mistakes.document.raw(("seeds",)))
+            self.mistakes.add(
+                ("seeds",), f"`seeds` must be {error}{wrong}", "-1, or nothing, derives one", kind="wrong seed"
+            )
             return Seeds()
 
     def _sets(self) -> tuple[dict[str, Any], Seeds | None]:
@@ -313,7 +317,7 @@ class _Reading:
             seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", value))
         if not 0 < seconds <= 366 * 86400:
             expected = "a time such as 300 (seconds), 90s, 30m or 6h"
-            self.mistakes.add(loc, f"`{loc[-1]}` must be {expected}", kind="wrong value")
+            self.mistakes.add(loc, f"`{loc[-1]}` must be {expected}{but_not(value)}", kind="wrong value")
             return None
         return seconds
 

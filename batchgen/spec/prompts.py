@@ -19,6 +19,7 @@ from batchgen.spec.job import PromptFile, Row, Seeds
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.schema import PromptItem
 from batchgen.spec.seeds import parse_seeds, parse_seeds_text
+from batchgen.spec.syntax import but_not
 from batchgen.spec.tables import KINDS, Record, Table, read_table
 
 _OWN_WORDS = frozenset({"id", "model", "seed", "prompt"})
@@ -99,7 +100,7 @@ class RowReader:
         try:
             return parse_seeds(item.seed)
         except ValueError as error:
-            self.mistakes.add((*loc, "seed"), f"`seed` must be {error}", kind="wrong seed")
+            self.mistakes.add((*loc, "seed"), f"`seed` must be {error}{but_not(item.seed)}", kind="wrong seed")
             return None
 
     def add(self, row: Row, origin: Origin) -> None:
@@ -319,7 +320,7 @@ class _FileEntry:
         try:
             return parse_seeds_text(texts["seed"]) if isinstance(value, str) else parse_seeds(value)
         except ValueError as error:
-            origin.note(self.reader.mistakes, f"`seed` must be {error}", kind="wrong seed")
+            origin.note(self.reader.mistakes, f"`seed` must be {error}{but_not(value)}", kind="wrong seed")
             return None
 
 

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from batchgen.catalog.catalog import nearest
 from batchgen.spec.mistakes import Mistakes
+from batchgen.spec.syntax import but_not
 from batchgen.spec.yaml_reader import Document
 
 DEFAULT_PROVIDER = "modelverse"
@@ -286,7 +287,7 @@ def _note(
         hint = _EXAMPLES.get(str(loc[0]), "") if len(loc) == 1 else ""
         if "text" in expected and isinstance(value, bool | int | float):
             hint = f'write it in quotes: "{document.raw(loc)}"'
-        mistakes.add(loc, f"{word} must be {expected}", hint, kind="wrong value")
+        mistakes.add(loc, f"{word} must be {expected}{but_not(document.raw(loc))}", hint, kind="wrong value")
     return loc or None
 
 

@@ -19,6 +19,8 @@ SECRET_KEY = re.compile(
 )
 SECRET_VALUE = re.compile(r"(?:^|[^\w-])(?:sk-[\w-]{6,}|Bearer\s+\S{6,})", re.IGNORECASE)
 
+_SHORT = 40
+
 Explained = tuple[int, int, str, str]
 
 
@@ -115,6 +117,12 @@ def quoted(text: str) -> str:
     if '"' not in text and "\\" not in text:
         return f'"{text}"'
     return "'" + text.replace("'", "''") + "'"
+
+
+def but_not(written: object) -> str:
+    """`, not …` with what was written instead of what was expected, where that is short and no secret."""
+    text = "" if written is None else str(written)
+    return f", not {text}" if text and len(text) <= _SHORT and text.isprintable() and not looks_secret(text) else ""
 
 
 def looks_secret(text: str) -> bool:

@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,14 @@ from batchgen.storage.ledger import FILE_NAME, Ledger, open_reader
 async def test_writes_that_arrive_together_are_each_answered(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / FILE_NAME)
 
-    def put(number: int) -> "object":
+    def put(number: int) -> Callable[[sqlite3.Connection], int]:
         def operation(connection: sqlite3.Connection) -> int:
             connection.execute("INSERT INTO meta VALUES (?, ?)", (f"k{number}", str(number)))
             return number
 
         return operation
 
-    results = await asyncio.gather(*(ledger.write(put(number)) for number in range(300)))  # type: ignore[arg-type]
+    results = await asyncio.gather(*(ledger.write(put(number)) for number in range(300)))
     ledger.close()
 
     reader = open_reader(tmp_path)
