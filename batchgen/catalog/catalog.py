@@ -216,9 +216,11 @@ class Provider:
 def nearest(word: str, known: Mapping[str, Any] | list[str]) -> str | None:
     """The known word that a typing mistake most likely meant, or None."""
     by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    by_tail = {lower.partition("/")[2]: name for lower, name in by_lower.items() if "/" in lower}
+    spellings = by_tail | by_lower
+    found = difflib.get_close_matches(word.lower(), spellings, n=1, cutoff=0.6)
     if found:
-        return by_lower[found[0]]
+        return spellings[found[0]]
     return next((name for lower, name in by_lower.items() if len(word) >= 4 and word.lower() in lower), None)
 
 
