@@ -8,7 +8,7 @@ import click
 
 from batchgen.cli.environment import Environment, read_environment
 from batchgen.errors import UsageError
-from batchgen.spec.job import Job
+from batchgen.spec.job import DEFAULT_CONCURRENCY, Job
 
 if TYPE_CHECKING:
     from batchgen.spec.plan import Plan
@@ -86,17 +86,20 @@ def night_for_run(job: Job, named: str) -> str:
     return night_of(RealClock().now(), renew, offset.total_seconds() if offset else 0.0)
 
 
-def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) -> "Plan":
-    """The job's plan against what its folder already holds; reads only."""
+def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) -> "tuple[Plan, float | None]":
+    """The job's plan against what its folder already holds, and how long it will take by what it took before."""
     from batchgen.spec.expand import expand
     from batchgen.spec.plan import make_plan
     from batchgen.storage.ledger import open_reader
-    from batchgen.storage.queries import states_of
+    from batchgen.storage.queries import mean_latency, states_of
 
     reader = open_reader(job.output.folder)
     tasks = expand(job, night=night, limit=limit, only=only or None)
     try:
-        return make_plan(job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids)))
+        plan = make_plan(job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids)))
+        if reader is None:
+            return plan, None
+        return plan, plan.time_s(mean_latency(reader), job.limits.concurrency or DEFAULT_CONCURRENCY)
     finally:
         if reader is not None:
             reader.close()

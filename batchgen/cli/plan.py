@@ -48,7 +48,7 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
 
     job, environment = open_job(path, flags["sets"])
     night = night_for_run(job, flags["night"])
-    plan = plan_of(job, night=night, limit=flags["limit"], only=parse_only(flags["only"]))
+    plan, time_s = plan_of(job, night=night, limit=flags["limit"], only=parse_only(flags["only"]))
     if flags.get("as_json"):
         from batchgen.spec.plan import plan_to_json
 
@@ -60,4 +60,4 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
 
     for note in environment.notes:
         click.echo(note, err=True)
-    Console().print(plan_table(plan))
+    Console().print(plan_table(plan, time_s))

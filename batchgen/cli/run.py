@@ -119,8 +119,8 @@ def _confirmed(job: Job, night: str, only: dict[str, str], flags: dict[str, obje
     on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     if not on_terminal:
         return True  # the log's first line says the same, and nobody could answer
-    plan = plan_of(job, night=night, limit=flags["limit"], only=only)  # type: ignore[arg-type]
-    click.echo(f"{job.name}: {one_line(plan)}", err=True)
+    plan, time_s = plan_of(job, night=night, limit=flags["limit"], only=only)  # type: ignore[arg-type]
+    click.echo(f"{job.name}: {one_line(plan, time_s)}", err=True)
     asks = not job.budgets and flags["max_cost"] is None and not job.provider.play_money
     dear = plan.price_unknown or plan.known_cost > _ASK_ABOVE
     if flags["yes"] or not asks or not dear:

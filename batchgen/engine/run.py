@@ -28,7 +28,7 @@ from batchgen.engine.summary import Ended, build_report, report_bytes
 from batchgen.errors import BatchgenError, Exit, worst
 from batchgen.events import Listener, PoolPlan, PoolState, RunEnded, RunStarted
 from batchgen.spec.expand import expand
-from batchgen.spec.job import Job, ModelUse
+from batchgen.spec.job import DEFAULT_CONCURRENCY, Job, ModelUse
 from batchgen.spec.load import job_to_json
 from batchgen.spec.task import Task
 from batchgen.storage.files import ResultFolder
@@ -46,7 +46,6 @@ from batchgen.storage.queries import (
 )
 from batchgen.storage.runs import end_run, start_run
 
-DEFAULT_CONCURRENCY = 16
 _PLANNED_AT_ONCE = 500
 
 
@@ -168,7 +167,8 @@ class _Run:
         await self._count()
         run.tell(self._started_event(len(paid_for)))
         base_url = self._options.base_url or run.job.base_url
-        caller = Caller(base_url.rstrip("/") + run.job.provider.path, self._options.key, proxy=run.job.proxy)
+        url = base_url.rstrip("/") + run.job.provider.path
+        caller = Caller(url, self._options.key, proxy=run.job.proxy, at_once=self._concurrency())
         async with caller, Downloader(base_url) as downloader:
             downloads = Downloads(run, downloader, self._manifest)
             run.connect(caller=caller, downloads=downloads)

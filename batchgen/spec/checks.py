@@ -169,7 +169,7 @@ class Checker:
             yield {axis: short for axis, (short, _) in pairs}, {axis: text for axis, (_, text) in pairs}
 
     def _excluded(self, row: Row, use: ModelUse, shorts: Mapping[str, str]) -> bool:
-        facts = {"row": row.id, **row.columns, **shorts}
+        facts = {**row.columns, **shorts, "row": row.id}
         return any(
             all(
                 matching.fits_model(use, pattern) if key == "model" else matching.fits(facts.get(key, "\0"), pattern)
@@ -188,7 +188,10 @@ class Checker:
         else:
             field = self.job.provider.fields.get(name)
             written = self._written(source, name)
-            shown = "" if isinstance(written, str) and "{" in written else but_not(written)
+            text_for_number = field is not None and field.type in {"int", "float"} and isinstance(written, str)
+            shown = but_not(f'"{written}"' if text_for_number else written)
+            if isinstance(written, str) and "{" in written:
+                shown = ""
             message, kind = f"`{name}` must be {error}{shown}", "wrong value"
             hint = _better(field.type, written) if field else ""
         self._note_at(source, ("params", name), message, hint, kind=kind)
@@ -217,7 +220,8 @@ class Checker:
                     origin.note(self.mistakes, message, kind="field", at=("params", name))
 
     def _excluded_words(self) -> None:
-        known = [*matching.TASK_WORDS, *self.job.variables, *sorted(matching.columns_of(self.job))]
+        columns = matching.columns_of(self.job)
+        known = [*matching.TASK_WORDS, *self.job.variables, *sorted(columns)]
         rows = [row.id for row in self.job.rows]
         for index, entry in enumerate(self.job.exclude):
             for key, pattern in entry.items():
@@ -231,7 +235,7 @@ class Checker:
                     values = [name for use in self.job.models for name in (use.label, use.model.id)]
                 elif key == "row":
                     values = rows
-                elif key in self.job.variables and key not in matching.columns_of(self.job):
+                elif key in self.job.variables and key not in columns:
                     values = list(self.job.variables[key])
                 if values is not None and not any(matching.fits(value, pattern) for value in values):
                     near = nearest(pattern, values)

@@ -61,36 +61,23 @@ class Prompt:
 
     def variants(self, variables: Mapping[str, Mapping[str, str]]) -> "Iterator[Variant]":
         """Every combination of the row's variables; the last one changes fastest."""
-        if not self.axes:
-            yield Variant(self, {}, self.row.columns, ())
-            return
-        for choice in itertools.product(*(enumerate(variables[axis].items()) for axis in self.axes)):
-            shorts, values, first = {}, dict(self.row.columns), []
-            for axis, (number, (short, text)) in zip(self.axes, choice, strict=True):
-                shorts[axis], values[axis] = short, text
-                if number == 0:
-                    first.append(axis)
-            yield Variant(self, shorts, values, first)
+        for choice in itertools.product(*(variables[axis].items() for axis in self.axes)):
+            pairs = list(zip(self.axes, choice, strict=True))
+            values = {**self.row.columns, **{axis: text for axis, (_, text) in pairs}}
+            yield Variant(self, {axis: short for axis, (short, _) in pairs}, values)
 
 
 class Variant:
     """A row with one value for each of its variables."""
 
-    __slots__ = ("_named", "first", "prompt", "shorts", "text", "values")
+    __slots__ = ("_named", "prompt", "shorts", "text", "values")
 
-    def __init__(
-        self, prompt: Prompt, shorts: Mapping[str, str], values: Mapping[str, str], first: "list[str] | tuple[()]"
-    ) -> None:
+    def __init__(self, prompt: Prompt, shorts: Mapping[str, str], values: Mapping[str, str]) -> None:
         self.prompt = prompt
         self.shorts = shorts
         self.values = values
-        self.first = first
         self.text = prompt.text.render(values)
         self._named: dict[tuple[str, ...], tuple[str, Mapping[str, str], dict[str, str]]] = {}
-
-    def stands_for(self, axes: tuple[str, ...]) -> bool:
-        """Whether a model that uses `axes` alone is asked this variant: variants that differ in the others are one."""
-        return len(axes) == len(self.shorts) or all(axis in axes or axis in self.first for axis in self.shorts)
 
     def named(self, axes: tuple[str, ...], owner: "_Expansion") -> tuple[str, Mapping[str, str], dict[str, str]]:
         """For a task that uses `axes`: the prompt id, its variables, and the words that they give to a file name."""
@@ -144,7 +131,8 @@ class _Expansion:
         index = given = 0
         for place in self._places():
             label = place.cell.use.label
-            if any(self._fits(place, rule) for rule in self.exclude[label]):
+            rules = self.exclude[label]
+            if rules and any(self._fits(place, rule) for rule in rules):
                 continue
             wanted = self.labels is None or label in self.labels
             key = self._id(place) if wanted or seen is not None else ""
@@ -177,8 +165,7 @@ class _Expansion:
                 seed = seeds.seed_of(wanted, prompt.text.anonymous, try_number, night)
                 for variant in prompt.variants(self.job.variables):
                     for cell, axes in prompt.cells:
-                        if variant.stands_for(axes):
-                            yield _Place(try_number, seed, night, variant, cell, axes)
+                        yield _Place(try_number, seed, night, variant, cell, axes)
             if last:
                 return
 
@@ -237,17 +224,15 @@ class _Expansion:
         row = place.variant.prompt.row
         if key == "model":
             return matching.fits_model(place.cell.use, pattern)
-        if key in place.axes:
-            return matching.fits(place.variant.shorts[key], pattern)
-        if key in row.columns:
-            return matching.fits(row.columns[key], pattern)
         if key == "row":
             return matching.fits(row.id, pattern)
         if key == "prompt_id":
             return matching.fits(place.variant.named(place.axes, self)[0], pattern)
         if key in {"seed", "try"}:
             return matching.fits(str(place.seed if key == "seed" else place.try_number), pattern)
-        return False
+        if key in place.axes:
+            return matching.fits(place.variant.shorts[key], pattern)
+        return key in row.columns and matching.fits(row.columns[key], pattern)
 
 
 def _all_differ(cells: list[Cell]) -> bool:

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from batchgen.catalog.catalog import Model, Provider
 
+DEFAULT_CONCURRENCY = 16
+"""Paid calls in flight at once where the job says nothing else."""
+
 Renew = Literal["never", "daily", "weekly"]
 OnUnknown = Literal["retry", "hold"]
 Period = Literal["life", "run", "day", "week", "month"]

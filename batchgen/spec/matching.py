@@ -4,7 +4,7 @@ It owns ids, labels and patterns with `*`. It refuses to expand anything.
 """
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from batchgen.catalog.catalog import nearest
 from batchgen.errors import UsageError
@@ -33,11 +33,7 @@ def uses_for(row: Row, uses: Sequence[ModelUse]) -> tuple[ModelUse, ...]:
 
 def columns_of(job: Job) -> frozenset[str]:
     """Every column of every prompt file that is a variable of its rows."""
-    return _columns(tuple({id(row.columns): row.columns for row in job.rows if row.columns}.values()))
-
-
-def _columns(all_columns: Iterable[Mapping[str, str]]) -> frozenset[str]:
-    return frozenset().union(*(columns.keys() for columns in all_columns))
+    return frozenset(name for row in job.rows for name in row.columns)
 
 
 def check_only(job: Job, only: Mapping[str, str]) -> dict[str, str]:

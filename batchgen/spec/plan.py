@@ -91,6 +91,13 @@ class Plan:
         """Whether something would be bought at a price that nobody knows."""
         return any(model.cost is None for model in self.models)
 
+    def time_s(self, seconds_per_call: Mapping[str, float], at_once: int) -> float | None:
+        """How long the new tasks take with `at_once` calls in flight, by each model's mean; None when one is unknown."""
+        buying = [model for model in self.models if model.new_tasks]
+        if not all(model.model in seconds_per_call for model in buying):
+            return None
+        return sum(model.new_tasks * seconds_per_call[model.model] for model in buying) / at_once
+
 
 def make_plan(job: Job, tasks: Iterable[Task], states: States) -> Plan:
     """The plan of `tasks`, which are taken one chunk at a time; `states` is asked about each chunk."""

@@ -146,6 +146,15 @@ def counts(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
     return {(row[0], row[1]): row[2] for row in rows}
 
 
+def mean_latency(connection: sqlite3.Connection) -> dict[str, float]:
+    """Seconds that a paid call of each model took on average, for the models that were ever billed."""
+    rows = connection.execute(
+        "SELECT t.model, AVG(a.latency_s) FROM attempts a JOIN tasks t USING (task_id)"
+        " WHERE a.state = 'billed' AND a.latency_s > 0 GROUP BY t.model"
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def stored_pictures(connection: sqlite3.Connection) -> int:
     """How many pictures are stored: the lines that the manifest has to have."""
     count: int = connection.execute("SELECT COUNT(*) FROM pictures WHERE state = 'stored'").fetchone()[0]
