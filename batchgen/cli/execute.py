@@ -133,6 +133,8 @@ def _signals(control: Control, listeners: list[Listener]) -> Iterator[None]:
     finally:
         for number in codes:
             loop.remove_signal_handler(number)
+            if control.exit_code is not None:  # what is left is closing files: one more Ctrl-C must not break that
+                signal.signal(number, signal.SIG_IGN)
 
 
 def check_runnable(job: Job) -> None:

@@ -69,7 +69,12 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
     opened = [(path, *open_job(path, ctx.params["sets"])) for path in jobs]
     if len(opened) > 1 and (flags["only"] or flags["limit"]):
         raise UsageError("--only and --limit are for one job at a time", "name one job")
-    return worst({_run_one(path, job, environment, ctx.params) for path, job, environment in opened})
+    codes: set[Exit] = set()
+    for path, job, environment in opened:
+        codes.add(_run_one(path, job, environment, ctx.params))
+        if codes & {Exit.SIGINT, Exit.SIGTERM}:
+            break
+    return worst(codes)
 
 
 def _run_one(path: Path, job: Job, environment: Environment, flags: dict[str, object]) -> Exit:

@@ -166,10 +166,9 @@ def test_two_signals_leave_at_once_with_everything_written_down(tmp_path: Path, 
         while server.bill()["requests"] < 4:
             assert time.monotonic() < until
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        for _ in range(3):  # two that arrive together count as one
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
         code = process.wait(30)
 
     status = json.loads(cli("status", folder, "--json", key="").out)

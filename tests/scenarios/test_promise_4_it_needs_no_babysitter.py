@@ -22,17 +22,19 @@ def test_it_finds_the_providers_limit_by_itself(cli: Cli, tmp_path: Path) -> Non
 
 
 def test_passing_faults_cost_a_little_time_and_no_picture(cli: Cli, tmp_path: Path) -> None:
-    faults = "429:0.1,503:0.05,500-moderation@7,refuse-disconnect@9,picture-500-once:0.2"
-    job = write_job(tmp_path, many(60) + DEV)
-    with sandbox_process(tmp_path, "--faults", faults) as server:
+    folder = tmp_path / "outputs" / "foo"
+    marked = "  - 'lamp [[fault:500-moderation]]'\n  - 'lamp [[fault:refuse-disconnect@1]]'\n"
+    job = write_job(tmp_path, many(60) + marked + DEV)
+    with sandbox_process(tmp_path, "--faults", "429:0.1,503:0.05,picture-500-once:0.2") as server:
         ran = cli("run", job, base_url=server.base_url)
 
-    counts = report(tmp_path / "outputs" / "foo")["counts"]
+    counts = report(folder)["counts"]
     assert ran.code == 3, ran.err
-    assert (counts["done"], counts["failed"], counts["unknown"]) == (59, 1, 0)
-    failure = json.loads((tmp_path / "outputs" / "foo" / "failures.jsonl").read_text())
+    assert (counts["done"], counts["failed"], counts["unknown"]) == (61, 1, 0)
+    failure = json.loads((folder / "failures.jsonl").read_text())
     assert failure["class"] == "content_policy"
     assert failure["cost"] == "0"
+    assert report(folder)["money"]["maybe_billed"] == "0.10"
 
 
 def test_a_model_in_trouble_starves_no_other(cli: Cli, tmp_path: Path) -> None:
