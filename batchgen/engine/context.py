@@ -146,6 +146,8 @@ class RunContext:
 
     def clean(self, text: str) -> str:
         """Outside text as it may be kept: one line, nothing that is not printable, no key in it, 500 characters."""
+        if not text:
+            return ""
         for spelling in self._spellings():
             text = text.replace(spelling, "***")
         printable = "".join(char if char.isprintable() else " " for char in text)

@@ -14,7 +14,6 @@ from batchgen.api.dialects import UnusableAnswer, inline_bytes, parse_generation
 from batchgen.api.fetch import Downloader, FetchFailed, LinkDead
 from batchgen.engine.context import RunContext
 from batchgen.engine.rows import manifest_row
-from batchgen.errors import BatchgenError
 from batchgen.events import PictureDelayed, PictureStored
 from batchgen.storage.files import Landed, Landing, PartFile, ResultFolder, StorageFailure
 from batchgen.storage.landings import StoredPicture, end_picture, note_tries, store
@@ -27,7 +26,8 @@ TRIES = 8
 DEAD_TRIES = 3
 SAME_DAMAGE_TRIES = 3
 _BATCH_AT_MOST = 32
-_STORERS = 2
+_STORERS = 1
+"""More would write smaller batches, and share the processor with the calls instead of the work."""
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Downloads:
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except (BatchgenError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, waiting for pictures that nobody fetches is worse
             self.failure = self.failure or error
             self.broken.set()
             self._drained.set()

@@ -10,7 +10,7 @@ from batchgen.api.outcomes import Kind, Outcome, Reach
 from batchgen.engine.context import RunContext
 from batchgen.engine.endpoint import Endpoint, EndpointStopped, Stop, Ticket
 from batchgen.engine.life import Next, Verdict, make
-from batchgen.errors import Exit
+from batchgen.errors import BatchgenError, Exit
 from batchgen.spec.job import ModelUse
 from batchgen.spec.task import Task
 from batchgen.storage.queries import states_of
@@ -48,6 +48,8 @@ class Pool:
         """Tasks of unknown outcome that wait for a decision."""
         self.left_out = 0
         """Tasks whose input picture changed or went."""
+        self.failure: BatchgenError | None = None
+        """What ended the pool: a disk or a ledger that takes nothing more."""
 
     async def work(self) -> None:
         """Run the workers to the end of the tasks, or until the endpoint or the run stops."""
@@ -61,9 +63,15 @@ class Pool:
                 ticket = await self.endpoint.enter()
             except EndpointStopped:
                 return
-            async with self._slots:
-                await self._room_for_downloads()
-                verdict = await self._make(task, ticket)
+            try:
+                async with self._slots:
+                    await self._room_for_downloads()
+                    verdict = await self._make(task, ticket)
+            except BatchgenError as error:
+                # Others have paid calls under way: they end in peace, and this is raised after them.
+                self.failure = self.failure or error
+                await self._stop_all(Stop(error.message, Exit(error.exit_code)))
+                return
             if verdict.next is Next.AGAIN:
                 self._ready.appendleft(task)
             elif verdict.declined == "budget":

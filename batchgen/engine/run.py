@@ -25,7 +25,7 @@ from batchgen.engine.inputs import Inputs
 from batchgen.engine.pool import Pool
 from batchgen.engine.rows import failure_row, manifest_row
 from batchgen.engine.summary import Ended, build_report, report_bytes
-from batchgen.errors import BatchgenError, Exit, worst
+from batchgen.errors import Exit, worst
 from batchgen.events import Listener, PoolPlan, PoolState, RunEnded, RunStarted
 from batchgen.spec.expand import expand
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job, ModelUse
@@ -293,8 +293,6 @@ class _Run:
             async with asyncio.TaskGroup() as group:
                 for pool in self._pools:
                     group.create_task(pool.work())
-        except* BatchgenError as errors:
-            raise errors.exceptions[0] from None
         finally:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -341,8 +339,10 @@ class _Run:
             asked.cancel()
             finishing.cancel()
             await asyncio.gather(asked, finishing, return_exceptions=True)
-        if downloads.failure is not None:
-            raise downloads.failure
+        failures = (*(pool.failure for pool in self._pools), downloads.failure)
+        for failure in failures:
+            if failure is not None:
+                raise failure
 
     async def _end(self, downloads: Downloads) -> dict[str, Any]:
         run = self._context

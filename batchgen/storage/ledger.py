@@ -66,8 +66,8 @@ class Ledger:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.put(_Waiting(operation, loop, future))
-        # A cancelled caller must not leave half of a purchase recorded: the operation goes on, only the waiting ends.
-        return await asyncio.shield(future)
+        # A cancelled caller must not leave half of a purchase recorded: only its waiting ends, the operation is queued.
+        return await future
 
     def close(self) -> None:
         """Finish what is queued, fold the log into the file and close it. Closing twice is harmless."""
