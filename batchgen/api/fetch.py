@@ -73,7 +73,7 @@ class Downloader:
         The blocks are whole only when this returns. Raises LinkDead or FetchFailed; errors of `write` pass through.
         """
         assert self._session is not None, "used outside its context"
-        url = link if "://" in link else urljoin(origin(self._base_url), link)
+        url = link if link.startswith(("https://", "http://")) else urljoin(origin(self._base_url), link)
         for _ in range(REDIRECTS_AT_MOST + 1):
             self._check(url)
             try:
