@@ -168,6 +168,7 @@ class PictureDelayed(Event):
     name: ClassVar[str] = "picture_delayed"
     task_id: str
     label: str
+    prompt_id: str
     message: str
     tries: int
     gave_up: bool
@@ -177,7 +178,7 @@ class PictureDelayed(Event):
 class PoolState(Event):
     """What one model is doing or waiting for.
 
-    `state` is `working`, `paused` (until `until`), `stopped` or `finished`; `reason` is in the user's words.
+    `state` is `working`, `paused` (until `until`) or `stopped`; `reason` is in the user's words.
     """
 
     name: ClassVar[str] = "pool_state"

@@ -44,6 +44,15 @@ def is_public(address: str) -> bool:
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 
+def is_inner_literal(host: str) -> bool:
+    """Whether a URL's host is itself an address, and not one of the open internet; names are not looked up."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return is_loopback_host(host)
+    return not is_public(host.strip("[]"))
+
+
 def guarded_socket(*, allow_loopback: bool) -> Callable[[AddressInfo], socket.socket]:
     """A socket factory for downloads that raises AddressRefused before anything is sent to an inner address.
 

@@ -7,6 +7,7 @@ The key goes to the provider's origin alone, and into no message.
 
 import asyncio
 import io
+import os
 import ssl
 from dataclasses import dataclass, field
 from types import SimpleNamespace, TracebackType
@@ -167,5 +168,5 @@ def describe(error: BaseException, url: str, timeout_s: float | None = None) -> 
 
 
 def _os_words(error: Any) -> str:
-    text = getattr(error, "strerror", None)
-    return str(text).lower() if text else "the connection failed"
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) and number > 0 else "the connection failed"

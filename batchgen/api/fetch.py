@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from batchgen import __version__
-from batchgen.api.addresses import AddressRefused, guarded_socket, is_loopback_host, origin
+from batchgen.api.addresses import AddressRefused, guarded_socket, is_inner_literal, is_loopback_host, origin
 from batchgen.api.call import CONNECT_TIMEOUT_S, describe
 
 BLOCK = 1024 * 1024
@@ -42,16 +42,17 @@ class Downloader:
     to this machine or use plain http.
     """
 
-    def __init__(self, base_url: str, *, at_once: int = 16) -> None:
+    def __init__(self, base_url: str, *, proxy: str | None = None, at_once: int = 16) -> None:
         self._base_url = base_url
+        self._proxy = proxy
         self._local = is_loopback_host(urlsplit(base_url).hostname or "")
         self._at_once = at_once
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            limit=self._at_once, ttl_dns_cache=60, socket_factory=guarded_socket(allow_loopback=self._local)
-        )
+        # Behind a proxy it is the proxy that connects; this machine's sockets lead to the proxy alone.
+        guard = None if self._proxy else guarded_socket(allow_loopback=self._local)
+        connector = aiohttp.TCPConnector(limit=self._at_once, ttl_dns_cache=60, socket_factory=guard)
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={"Accept-Encoding": "identity", "User-Agent": f"batchgen/{__version__}"},
@@ -77,7 +78,9 @@ class Downloader:
         for _ in range(REDIRECTS_AT_MOST + 1):
             self._check(url)
             try:
-                async with self._session.get(url, allow_redirects=False, timeout=_timeout()) as response:
+                async with self._session.get(
+                    url, allow_redirects=False, timeout=_timeout(), proxy=self._proxy
+                ) as response:
                     if response.status in {301, 302, 303, 307, 308}:
                         url = urljoin(url, response.headers.get("Location", ""))
                         continue
@@ -98,6 +101,8 @@ class Downloader:
         if not host or (parts.scheme != "https" and not plain_is_fine):
             scheme = parts.scheme[:20] or "no scheme"
             raise FetchFailed(f"the link uses {scheme}; only https is followed", final=True)
+        if self._proxy and not plain_is_fine and is_inner_literal(host):
+            raise FetchFailed(f"the link leads to {host}, which is not an address of the open internet", final=True)
         if parts.username or parts.password:
             raise FetchFailed("the link carries a user name", final=True)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from batchgen.clock import RealClock
 from batchgen.engine.run import Control, RunOptions, run
-from batchgen.errors import BatchgenError, Exit, StorageError, UsageError
+from batchgen.errors import BatchgenError, Exit, UsageError
 from batchgen.events import Listener, Notice
 from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
-from batchgen.storage.ledger import FILE_NAME, Ledger
+from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
 from batchgen.storage.lock import FolderLock
 
 
@@ -35,11 +35,7 @@ def open_folder(path: Path) -> "Iterator[tuple[ResultFolder, Ledger]]":
     with ExitStack() as stack:
         stack.enter_context(FolderLock(path, RealClock()))
         folder = stack.enter_context(ResultFolder(path))
-        if (path / "manifest.jsonl").exists() and not (path / FILE_NAME).exists():
-            raise StorageError(
-                f"{path} holds pictures and a manifest, but no ledger: starting afresh would buy them all again",
-                f"put {FILE_NAME} back, or make a new one with `batchgen verify {path} --rebuild`",
-            )
+        refuse_orphans(path)
         ledger = Ledger(path / FILE_NAME)
         stack.callback(ledger.close)
         yield folder, ledger

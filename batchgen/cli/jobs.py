@@ -46,9 +46,7 @@ def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
     if reader is None:
         raise UsageError(
             f"{folder} is not the output folder of a job: it holds no ledger",
-            f"name the job file, or rebuild the ledger with `batchgen verify {folder} --rebuild`"
-            if (folder / "manifest.jsonl").exists()
-            else "name the job file instead",
+            "name the job file instead",
         )
     try:
         resolved = last_job(reader)
@@ -80,6 +78,10 @@ def night_for_run(job: Job, named: str) -> str:
     from batchgen.spec.seeds import job_renew, named_night, night_of
 
     renew = job_renew(job)
+    if named and renew == "never":
+        raise UsageError(
+            f"--night {named}: this job renews nothing", "write `seeds: {count: 1, renew: daily}` in the job"
+        )
     if named:
         return named_night(named, renew)
     offset = datetime.datetime.now().astimezone().utcoffset()
@@ -96,18 +98,21 @@ def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) ->
     reader = open_reader(job.output.folder)
     tasks = expand(job, night=night, limit=limit, only=only or None)
     try:
-        plan = make_plan(job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids)))
+        plan = make_plan(job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids), job))
         if reader is None:
             return plan, None
-        return plan, plan.time_s(mean_latency(reader), job.limits.concurrency or DEFAULT_CONCURRENCY)
+        return plan, None if not plan.total("new") else plan.time_s(
+            mean_latency(reader), job.limits.concurrency or DEFAULT_CONCURRENCY
+        )
     finally:
         if reader is not None:
             reader.close()
 
 
-_PLAN_WORDS = {"stored": "done", "billed": "waiting", "pending": "new", "sending": "unknown"}
+_PLAN_WORDS = {"stored": "done", "billed": "waiting", "pending": "new", "sending": "unknown", "held": "unknown"}
 
 
-def _plan_states(states: dict[str, str]) -> dict[str, str]:
-    """The ledger's states in the words of a plan; a call in flight is one of unknown outcome until it ends."""
-    return {task_id: _PLAN_WORDS.get(state, state) for task_id, state in states.items()}
+def _plan_states(states: dict[str, str], job: Job) -> dict[str, str]:
+    """The ledger's states in the words of a plan: an unknown outcome that the run would try again is bought anew."""
+    words = _PLAN_WORDS | ({"unknown": "new", "sending": "new"} if job.on_unknown == "retry" else {})
+    return {task_id: words.get(state, state) for task_id, state in states.items()}

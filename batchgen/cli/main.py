@@ -3,6 +3,7 @@
 Verbs live in one module each and are imported only when they are asked for, so that `--help` answers at once.
 """
 
+import difflib
 import importlib
 import sys
 import traceback
@@ -55,6 +56,9 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _VERBS and Path(args[0]).suffix in {".yaml", ".yml"}:
             ctx.fail(f"{args[0]} is a job file; did you mean `batchgen run {args[0]}`?")
+        near = difflib.get_close_matches(args[0], list(_VERBS), n=1) if args and args[0] not in _VERBS else []
+        if near:
+            ctx.fail(f"there is no verb {args[0]!r}; did you mean `batchgen {near[0]}`?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -97,6 +101,9 @@ def _run(arguments: list[str] | None) -> Exit | int:
     except click.exceptions.Abort:
         _say("stopped")
         return Exit.SIGINT
+    except click.exceptions.NoArgsIsHelpError as error:
+        _say(error.format_message())
+        return Exit.USAGE
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         if context is not None:

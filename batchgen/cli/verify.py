@@ -37,10 +37,11 @@ def command(job: Path, rebuild: bool, as_json: bool) -> int:
     from batchgen.cli.execute import open_folder
     from batchgen.clock import RealClock
     from batchgen.storage.audit import check_files, settle
-    from batchgen.storage.ledger import FILE_NAME, Ledger
+    from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
 
     opened, _ = open_job(job)
     path = opened.output.folder
+    refuse_orphans(path)
     if not (path / FILE_NAME).exists():
         raise UsageError(f"{path} holds no ledger: nothing was made there yet", "run the job first")
 
@@ -70,7 +71,8 @@ def _say(job: Path, checked: "Checked") -> None:
         then = "will be downloaded again" if finding.link_lives else "its link is dead: paid and lost"
         click.echo(f"{finding.what}: {clean(finding.file_name)}: {then}")
     bad = len(checked.findings)
-    click.echo(f"{checked.pictures} pictures read, {checked.pictures - bad} as they should be, {bad} not")
+    noun = "picture" if checked.pictures == 1 else "pictures"
+    click.echo(f"{checked.pictures} {noun} read, {checked.pictures - bad} as they should be, {bad} not")
     if any(finding.link_lives for finding in checked.findings):
         click.echo(f"  next: batchgen recover {job}", err=True)
     if any(not finding.link_lives for finding in checked.findings):

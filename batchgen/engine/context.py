@@ -19,7 +19,7 @@ from batchgen.api.call import Caller
 from batchgen.clock import Clock
 from batchgen.engine.inputs import Inputs
 from batchgen.events import Event, Listener, Notice, PictureGone
-from batchgen.spec.job import Job
+from batchgen.spec.job import Budget, Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import Ledger
 from batchgen.storage.purchases import MILLION, Cap, scopes_of
@@ -100,9 +100,12 @@ class RunContext:
         """The job's budgets and `--max-cost`, each on the scope that it bounds at this moment."""
         life, this_run, day, week, month = self.scopes()
         scope_of = {"life": life, "run": this_run, "day": day, "week": week, "month": month}
-        caps = [Cap(scope_of[each.per], each.images, self.millionths(each.cost)) for each in self.job.budgets]
+        caps = [
+            Cap(scope_of[each.per], each.images, self.millionths(each.cost), _words(each, self.currency))
+            for each in self.job.budgets
+        ]
         if self.max_cost is not None:
-            caps.append(Cap(this_run, None, self.millionths(self.max_cost)))
+            caps.append(Cap(this_run, None, self.millionths(self.max_cost), f"--max-cost {self.max_cost}"))
         return tuple(caps)
 
     def millionths(self, price: Decimal | None) -> int | None:
@@ -152,6 +155,12 @@ class RunContext:
             text = text.replace(spelling, "***")
         printable = "".join(char if char.isprintable() else " " for char in text)
         return " ".join(printable.split())[:_TEXT_AT_MOST]
+
+
+def _words(budget: Budget, currency: str) -> str:
+    bounds = [f"{budget.images} pictures"] if budget.images is not None else []
+    bounds += [f"{currency} {budget.cost}"] if budget.cost is not None else []
+    return " and ".join(bounds) + ("" if budget.per == "life" else f" per {budget.per}")
 
 
 def calendar_scopes(run_id: str, local_s: float) -> tuple[str, ...]:

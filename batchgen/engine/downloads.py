@@ -194,6 +194,7 @@ class Downloads:
                 at=self._run.clock.now(),
                 task_id=job.picture.task_id,
                 label=job.picture.label,
+                prompt_id=job.picture.prompt_id,
                 message=message,
                 tries=job.tries,
                 gave_up=gave_up,

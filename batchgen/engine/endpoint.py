@@ -52,6 +52,19 @@ class Statistics:
     reason: str
 
 
+class Pace:
+    """At most so many calls a minute, evenly; one may be shared by several endpoints."""
+
+    def __init__(self, requests_per_minute: float) -> None:
+        self._interval_s = 60.0 / requests_per_minute
+        self.next_start = 0.0
+        """When the next call may leave, in monotonic seconds."""
+
+    def take(self, now: float) -> None:
+        """A call leaves now."""
+        self.next_start = max(now, self.next_start) + self._interval_s
+
+
 StateListener = Callable[[str, str, float | None], None]
 """Takes state (`working`, `paused`, `stopped`), reason, and seconds from now until it goes on."""
 
@@ -64,7 +77,7 @@ class Endpoint:
         clock: Clock,
         *,
         most: int,
-        requests_per_minute: float | None = None,
+        paces: tuple[Pace, ...] = (),
         give_up_after_s: float | None = None,
         listener: StateListener = lambda _state, _reason, _seconds: None,
     ) -> None:
@@ -72,8 +85,7 @@ class Endpoint:
         self._most = most
         self._limit = float(min(START_LIMIT, most))
         self._grown_by_steps = True
-        self._interval_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
-        self._next_start = 0.0
+        self._paces = paces
         self._give_up_after_s = GIVE_UP_AFTER_S if give_up_after_s is None else give_up_after_s
         self._listener = listener
         self._in_flight = 0
@@ -111,8 +123,10 @@ class Endpoint:
                 if self._gate > now:
                     continue
                 if self._in_flight < self._room():
-                    if not (self._interval_s and self._next_start > now):
-                        self._next_start = max(now, self._next_start) + self._interval_s
+                    next_start = max((pace.next_start for pace in self._paces), default=now)
+                    if next_start <= now:
+                        for pace in self._paces:
+                            pace.take(now)
                         self._in_flight += 1
                         return Ticket(self._epoch, self._probes is not None)
                 else:
@@ -122,7 +136,7 @@ class Endpoint:
                     finally:
                         self._queued -= 1
                     continue
-            await self._sleep(self._next_start - now)
+            await self._sleep(next_start - now)
 
     async def leave(self, ticket: Ticket) -> None:
         """A call ended in a way that says nothing of the endpoint: it did not leave, or its task alone was refused."""

@@ -79,7 +79,7 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
         return Verdict(Next.LEFT, declined="input")
     begun = await run.ledger.write(lambda connection: begin(connection, _intent(task, use, run), run.caps()))
     if isinstance(begun, Declined):
-        return Verdict(Next.LEFT, declined=begun.reason)
+        return Verdict(Next.LEFT, declined=begun.reason, message=begun.words)
     run.tell(
         CallSent(
             at=run.clock.now(),
@@ -123,7 +123,7 @@ async def buy(caller: Caller, body: bytes, idempotency_key: str, timeout_s: floa
 async def _settle(task: Task, use: ModelUse, begun: Begun, bought: Bought, run: RunContext) -> Verdict:
     outcome = bought.outcome
     ending = Ending(
-        kind=outcome.reason,
+        kind="no_picture" if bought.unusable else outcome.reason,
         message=run.clean(bought.unusable or outcome.message),
         request_id=run.clean(outcome.request_id),
         status=outcome.status,

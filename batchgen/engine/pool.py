@@ -75,19 +75,19 @@ class Pool:
             if verdict.next is Next.AGAIN:
                 self._ready.appendleft(task)
             elif verdict.declined == "budget":
-                await self._budget_is_full(task)
+                await self._budget_is_full(task, verdict.message)
             elif verdict.declined == "held":
                 self.held += 1
             elif verdict.declined == "input":
                 self.left_out += 1
 
-    async def _budget_is_full(self, task: Task) -> None:
+    async def _budget_is_full(self, task: Task, words: str) -> None:
         """Stop, unless a call in flight may still give its reservation back."""
         self._ready.appendleft(task)
         if self._run.calls_in_flight:
             await self._run.clock.sleep(0.2)
         else:
-            await self.endpoint.stop(Stop("the budget is reached", Exit.BUDGET))
+            await self.endpoint.stop(Stop(f"the budget is reached ({words})", Exit.BUDGET))
 
     async def _make(self, task: Task, ticket: Ticket) -> Verdict:
         if self.endpoint.stopped is not None:
@@ -163,7 +163,7 @@ class Pool:
         known = await self._run.ledger.write(lambda connection: states_of(connection, ids))
         for task in chunk:
             state = known.get(task.task_id, "pending")
-            if state in {"pending", "unknown"} or state in self._run.rebuy:
+            if state in {"pending", "unknown"} or state.replace("held", "unknown") in self._run.rebuy:
                 self._ready.append(task)
 
 

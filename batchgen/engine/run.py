@@ -20,7 +20,7 @@ from batchgen.api.fetch import Downloader
 from batchgen.clock import Clock
 from batchgen.engine.context import RunContext, calendar_scopes
 from batchgen.engine.downloads import Downloads
-from batchgen.engine.endpoint import Endpoint, Stop
+from batchgen.engine.endpoint import Endpoint, Pace, Stop
 from batchgen.engine.inputs import Inputs
 from batchgen.engine.pool import Pool
 from batchgen.engine.rows import failure_row, manifest_row
@@ -169,7 +169,7 @@ class _Run:
         base_url = self._options.base_url or run.job.base_url
         url = base_url.rstrip("/") + run.job.provider.path
         caller = Caller(url, self._options.key, proxy=run.job.proxy, at_once=self._concurrency())
-        async with caller, Downloader(base_url) as downloader:
+        async with caller, Downloader(base_url, proxy=run.job.proxy) as downloader:
             downloads = Downloads(run, downloader, self._manifest)
             run.connect(caller=caller, downloads=downloads)
             downloads.start()
@@ -243,27 +243,30 @@ class _Run:
 
     def _started_event(self, waiting_pictures: int) -> RunStarted:
         run = self._context
-        to_buy = ("pending", "unknown", *run.rebuy)
+        to_buy = {"pending", *run.rebuy, *(["unknown"] if run.retry_unknown else ())}
+        if "unknown" in run.rebuy:
+            to_buy.add("held")
         pools = tuple(
             PoolPlan(
                 label=use.label,
                 model=use.model.id,
                 total=self._tallies[use.label].total,
                 done=self._tallies[use.label].count("stored"),
-                to_buy=self._tallies[use.label].count(*set(to_buy)) if self._options.buy else 0,
+                to_buy=self._tallies[use.label].count(*to_buy) if self._options.buy else 0,
                 waiting=self._tallies[use.label].count("billed"),
                 price=use.model.price,
             )
             for use in run.job.models
         )
         if waiting_pictures:
-            run.info(f"{waiting_pictures} pictures are paid for and not on disk yet; they are downloaded first")
+            waits = f"{waiting_pictures} pictures wait" if waiting_pictures > 1 else "1 picture waits"
+            run.info(f"{waits} for download: paid for and not on disk yet; that comes first")
         return RunStarted(
             at=run.clock.now(),
             run_id=run.run_id,
             job=run.job.name,
             folder=str(run.folder.path),
-            provider=run.job.provider.name,
+            provider=run.job.identity,
             play_money=run.job.provider.play_money,
             currency=run.currency,
             pools=pools,
@@ -277,13 +280,15 @@ class _Run:
         run = self._context
         limits = run.job.limits
         slots = asyncio.Semaphore(self._concurrency())
+        shared = (Pace(limits.requests_per_minute),) if limits.requests_per_minute else ()
         for use in run.job.models:
             tally = self._tallies[use.label]
             workers = min(use.limits.concurrency or self._concurrency(), self._concurrency(), max(1, tally.total))
+            own = (Pace(use.limits.requests_per_minute),) if use.limits.requests_per_minute else ()
             endpoint = Endpoint(
                 run.clock,
                 most=workers,
-                requests_per_minute=use.limits.requests_per_minute or limits.requests_per_minute,
+                paces=shared + own,
                 give_up_after_s=use.limits.give_up_after_s or limits.give_up_after_s,
                 listener=self._pool_listener(use.label),
             )
@@ -356,9 +361,7 @@ class _Run:
             ended_at=at,
             duration_s=run.clock.monotonic() - self._started,
             exit_code=exit_code,
-            reasons=tuple(
-                f"{pool.use.label}: {pool.endpoint.stopped.reason}" for pool in self._pools if pool.endpoint.stopped
-            ),
+            reasons=self._reasons(downloads),
             states={label: dict(tally.states) for label, tally in self._tallies.items()},
         )
         await run.ledger.write(
@@ -375,6 +378,19 @@ class _Run:
         run.tell(RunEnded(at=at, exit_code=int(exit_code), report=report))
         return report
 
+    def _reasons(self, downloads: Downloads) -> tuple[str, ...]:
+        """Why the run ended before its tasks did; a reason that all models share is told once."""
+        stopped = [(pool.use.label, pool.endpoint.stopped.reason) for pool in self._pools if pool.endpoint.stopped]
+        shared = {reason for _, reason in stopped}
+        if len(shared) == 1 and len(stopped) == len(self._pools):
+            reasons = list(shared)
+        else:
+            reasons = [f"{label}: {reason}" for label, reason in stopped]
+        if downloads.left_waiting:
+            noun = "download" if downloads.left_waiting == 1 else "downloads"
+            reasons.append(f"{downloads.left_waiting} {noun} put off to the next run")
+        return tuple(reasons)
+
     def _codes(self, downloads: Downloads) -> set[Exit]:
         """Every exit code that is true of what the job asks for now."""
         codes: set[Exit] = set()
@@ -383,17 +399,17 @@ class _Run:
             codes.add(self._control.exit_code)
         for pool in self._pools:
             stopped = pool.endpoint.stopped
-            if stopped is not None and self._tallies[pool.use.label].count("pending", "sending", "unknown"):
+            if stopped is not None and self._tallies[pool.use.label].count("pending", "sending", "unknown", "held"):
                 codes.add(stopped.exit_code)
             if pool.left_out:
                 codes.add(Exit.TASKS_FAILED)
         if downloads.left_waiting or counted["billed"]:
             codes.add(Exit.UNAVAILABLE)
-        if counted["unknown"]:
+        if counted["unknown"] or counted["held"]:
             codes.add(Exit.HELD)
         if counted["failed"] or counted["expired"] or counted["lost"]:
             codes.add(Exit.TASKS_FAILED)
         return codes
 
 
-_ALL_STATES = ("pending", "sending", "failed", "unknown", "billed", "stored", "expired", "lost")
+_ALL_STATES = ("pending", "sending", "failed", "unknown", "held", "billed", "stored", "expired", "lost")

@@ -49,7 +49,7 @@ def build_report(
         "duration_s": round(ended.duration_s, 3),
         "exit_code": int(ended.exit_code),
         "reason": "; ".join(dict.fromkeys(ended.reasons)),
-        "provider": job.provider.name,
+        "provider": job.identity,
         "play_money": job.provider.play_money,
         "currency": job.provider.currency,
         "counts": counts | {"new_stored": _new_stored(connection, ended.run_id)},
@@ -77,7 +77,8 @@ def _counts(states: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
         "tasks": sum(total.values()),
         "done": total.get("stored", 0),
         "failed": total.get("failed", 0),
-        "unknown": total.get("unknown", 0),
+        "unknown": total.get("unknown", 0) + total.get("held", 0),
+        "held": total.get("held", 0),
         "expired": total.get("expired", 0),
         "lost": total.get("lost", 0),
         "waiting": total.get("billed", 0),
@@ -125,7 +126,7 @@ def _model(connection: sqlite3.Connection, label: str, model: str, states: Mappi
         "model": model,
         "done": states.get("stored", 0),
         "failed": states.get("failed", 0) + states.get("expired", 0) + states.get("lost", 0),
-        "unknown": states.get("unknown", 0),
+        "unknown": states.get("unknown", 0) + states.get("held", 0),
         "waiting": states.get("billed", 0),
         "pending": states.get("pending", 0) + states.get("sending", 0),
         "spent": as_money(row["spent"]),
@@ -164,9 +165,9 @@ def _failures(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 def _next_steps(job: str, counts: Mapping[str, int]) -> list[str]:
     """The commands that deal with what has no picture yet."""
     run = f"batchgen run {shlex.quote(job)}"
-    steps = [run] if counts["pending"] else []
-    if counts["waiting"]:
-        steps.append(f"batchgen recover {shlex.quote(job)}")
+    steps = [f"batchgen recover {shlex.quote(job)}"] if counts["waiting"] else []
+    if counts["pending"]:
+        steps.append(run)
     return steps + [f"{run} --retry {state}" for state in ("unknown", "failed", "expired", "lost") if counts[state]]
 
 

@@ -63,6 +63,15 @@ def load_job(
     return job
 
 
+def _nearest_file(path: Path) -> Path | None:
+    """The job file beside a missing one whose name, without extension, is much like it."""
+    if not path.parent.is_dir():
+        return None
+    by_stem = {file.stem: file for file in sorted(path.parent.glob("*.y*ml"))}
+    near = nearest(path.stem, list(by_stem))
+    return by_stem[near] if near else None
+
+
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
@@ -70,12 +79,8 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        near = (
-            nearest(path.name, sorted(file.name for file in path.parent.glob("*.y*ml")))
-            if path.parent.is_dir()
-            else None
-        )
-        hint = f"did you mean {path.parent / near}?" if near else "`batchgen init` writes a job to begin with"
+        near = _nearest_file(path)
+        hint = f"did you mean {near}?" if near else "`batchgen init` writes a job to begin with"
         raise UsageError(f"there is no file {path}", hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "this is no file name"
@@ -274,7 +279,7 @@ class _Reading:
                 else:
                     params[name] = from_text(fields[name], value) if "{" not in value else value
             except ValueError as error:
-                self.mistakes.add_at(Problem(f"--set {name}", 0, 0, "cannot be used", f"expected: {error}"))
+                self.mistakes.add_at(Problem(f"--set {name}", 0, 0, "cannot be used", str(error)))
         return params, found
 
     def _exclude(self) -> tuple[dict[str, str], ...]:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
 
 FILE_NAME = "ledger.sqlite3"
+MANIFEST = "manifest.jsonl"
 _GROUP_AT_MOST = 256
 
 
@@ -129,9 +130,22 @@ def _settle_all(items: list[_Waiting]) -> None:
         item.settle()
 
 
+def refuse_orphans(folder: Path) -> None:
+    """Raise StorageError for a folder with a manifest and no ledger: starting afresh would buy all of it again."""
+    if (folder / MANIFEST).exists() and not (folder / FILE_NAME).exists():
+        raise StorageError(
+            f"{folder} holds pictures and a manifest, but no ledger: starting afresh would buy them all again",
+            f"put {FILE_NAME} back, or make a new one with `batchgen verify {folder} --rebuild`",
+        )
+
+
 def open_reader(folder: Path) -> sqlite3.Connection | None:
-    """A read-only connection to a folder's ledger, or None when it has none. Raises StorageError as `Ledger` does."""
+    """A read-only connection to a folder's ledger, or None for a folder where nothing was made yet.
+
+    Raises StorageError as `Ledger` and `refuse_orphans` do.
+    """
     path = folder / FILE_NAME
+    refuse_orphans(folder)
     if not path.exists():
         return None
     try:

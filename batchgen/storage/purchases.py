@@ -26,6 +26,8 @@ class Cap:
     scope: str
     images: int | None = None
     cost: int | None = None
+    words: str = ""
+    """What the user wrote to set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Declined:
     """An intent that was not taken: `budget`, `held` (an unknown outcome waits for a decision), or `settled`."""
 
     reason: str
+    words: str = ""
+    """Of a budget: what the user wrote to set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,9 @@ def begin(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap]) -
         return Declined("held")
     if not again and state != "pending" and state not in intent.rebuy:
         return Declined("settled")
-    if not _within(connection, intent, caps):
-        return Declined("budget")
+    full = _full(connection, intent, caps)
+    if full is not None:
+        return Declined("budget", full.words)
     purchase = row["purchase"] if row else 1
     if row and state in intent.rebuy:
         purchase += 1
@@ -227,7 +232,8 @@ def _may_retry_unknown(connection: sqlite3.Connection, intent: Intent) -> bool:
     return used < max(1, (row[0] or 0) * UNKNOWN_RETRY_SHARE)
 
 
-def _within(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap]) -> bool:
+def _full(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap]) -> Cap | None:
+    """The first bound that the call would pass; what is reserved and what is maybe billed count as spent."""
     for cap in caps:
         row = connection.execute(
             "SELECT SUM(images_reserved + images_billed + images_maybe) AS images,"
@@ -236,10 +242,10 @@ def _within(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap])
             (intent.currency, cap.scope),
         ).fetchone()
         if cap.images is not None and (row["images"] or 0) + intent.images > cap.images:
-            return False
+            return cap
         if cap.cost is not None and (row["cost"] or 0) + _money(intent) > cap.cost:
-            return False
-    return True
+            return cap
+    return None
 
 
 def _money(intent: Intent) -> int:

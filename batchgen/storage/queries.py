@@ -56,12 +56,20 @@ class Money:
 
 
 def states_of(connection: sqlite3.Connection, task_ids: Sequence[str]) -> dict[str, str]:
-    """The state of each of those tasks that the ledger knows."""
+    """The state of each of those tasks that the ledger knows; `held` is an unknown outcome that was tried again already.
+
+    The one further try is a matter of the purchase: a deliberate one begins anew.
+    """
     known: dict[str, str] = {}
     for start in range(0, len(task_ids), 500):
         part = task_ids[start : start + 500]
         marks = ",".join("?" * len(part))
-        rows = connection.execute(f"SELECT task_id, state FROM tasks WHERE task_id IN ({marks})", part)  # noqa: S608
+        rows = connection.execute(
+            "SELECT task_id, CASE WHEN state = 'unknown' AND (SELECT COUNT(*) FROM attempts a WHERE a.task_id = t.task_id"  # noqa: S608
+            " AND a.purchase = t.purchase AND a.state = 'unknown') > 1 THEN 'held' ELSE state END AS state"
+            f" FROM tasks t WHERE task_id IN ({marks})",
+            part,
+        )
         known.update((row["task_id"], row["state"]) for row in rows)
     return known
 
@@ -235,6 +243,7 @@ def failure_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
         "SELECT t.*, a.request_id, a.price, a.currency, a.images,"
         " (SELECT COUNT(*) FROM attempts b WHERE b.task_id = t.task_id AND b.posted = 1 AND b.kind != 'rate_limited')"
         " AS posts, (SELECT COUNT(*) FROM attempts b WHERE b.task_id = t.task_id AND b.state = 'unknown') AS unknowns"
+        ", (SELECT SUM(cost) FROM attempts b WHERE b.task_id = t.task_id AND b.state IN ('unknown', 'billed')) AS spent"
         " FROM tasks t JOIN attempts a ON a.attempt_id ="
         " (SELECT MAX(attempt_id) FROM attempts b WHERE b.task_id = t.task_id)"
         " WHERE t.state IN ('failed', 'unknown', 'expired', 'lost') ORDER BY a.attempt_id"
@@ -249,6 +258,6 @@ def failure_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
             "request_id": row["request_id"],
             "attempts": row["posts"],
             "maybe_billed": row["unknowns"],
-            "cost": None if row["price"] is None else row["price"] * row["images"],
+            "cost": row["spent"],
             "currency": row["currency"],
         }

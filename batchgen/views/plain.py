@@ -85,7 +85,7 @@ class PlainLines:
             words = "link expired" if event.state == "expired" else "paid and lost"
             self._trouble(event.at, f"{event.state} {event.message}", _about(event, words))
         elif isinstance(event, PictureDelayed) and event.gave_up:
-            words = f"{clean(event.label, 60)}: download put off to the next run: {clean(event.message)}"
+            words = _about(event, "download put off to the next run")
             self._trouble(event.at, f"delayed {event.message}", words)
 
     def _say_state(self, event: PoolState) -> None:
@@ -94,7 +94,7 @@ class PlainLines:
         stopped = event.state == "stopped"
         wait = Wait((clean(event.label, 60),), clean(event.reason), None if stopped else event.until, stopped)
         # Pauses come and go, often for all models at once: the first of a kind is news, the rest is in the progress.
-        key = f"{event.state} {event.label if stopped else ''} {event.reason}"
+        key = f"{event.state} {event.reason}"
         self._once(event.at, key, wait.sentence(event.at))
 
     def _trouble(self, at: float, key: str, words: str) -> None:
@@ -112,7 +112,7 @@ class PlainLines:
         return True
 
 
-def _about(event: TaskFailed | CallUnknown | PictureGone, words: str) -> str:
+def _about(event: TaskFailed | CallUnknown | PictureGone | PictureDelayed, words: str) -> str:
     return f"{clean(event.prompt_id, 60)} ({clean(event.label, 60)}): {words}: {clean(event.message)}"
 
 

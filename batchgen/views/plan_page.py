@@ -45,7 +45,7 @@ def plan_table(plan: Plan, time_s: float | None = None) -> Page:
 
         lines: list[RenderableType] = [Text(f"{clean(plan.job, 80)}: {one_line(plan, time_s)}", style="bold"), Text()]
         titles = ("model", "pictures", "done", "waiting", "new", "price", "cost")
-        lines += aligned(titles, _rows(plan), width, total=len(plan.models) > 1)
+        lines += aligned(titles, _rows(plan), width, total=len(_rows(plan)) > 1)
         notes = [
             *((line, "") for line in _labels(plan)),
             *((line, "") for line in _money_notes(plan)),
@@ -62,11 +62,15 @@ def plan_table(plan: Plan, time_s: float | None = None) -> Page:
 
 
 def _rows(plan: Plan) -> list[tuple[str, ...]]:
-    rows = [(clean(model.label, 80), *_counts(model), amount(model.price), amount(model.cost)) for model in plan.models]
-    if len(plan.models) > 1:
+    rows = [
+        (clean(model.label, 80), *_counts(model), amount(model.price), amount(model.cost))
+        for model in plan.models
+        if model.tasks or not plan.total("tasks")
+    ]
+    if len(rows) > 1:
         sums = [str(plan.total(key)) for key in ("pictures", "done", "waiting", "new")]
         cost = "unknown" if plan.price_unknown else amount(plan.known_cost)
-        rows.append((f"all {len(plan.models)} models", *sums, "", cost))
+        rows.append((f"all {len(rows)} models", *sums, "", cost))
     return rows
 
 
@@ -94,7 +98,7 @@ def _labels(plan: Plan) -> list[str]:
 
 def _money_notes(plan: Plan) -> list[str]:
     lines = []
-    free = sum(model.maybe_free for model in plan.models)
+    free = 0 if _play_money(plan) else sum(model.maybe_free for model in plan.models)
     if free:
         lines.append(f"up to {free} of the new pictures may be free: the first ones of a model are, once per account")
     unknown = [clean(model.label, 80) for model in plan.models if model.cost is None]
@@ -114,10 +118,12 @@ def _stays(plan: Plan) -> list[str]:
 
 
 def _not_sent(plan: Plan) -> list[str]:
+    labels: dict[str, list[str]] = {}
+    for left in plan.left_out:
+        labels.setdefault(clean(left.field, 60), []).append(clean(left.label, 80))
     return [
-        f"{clean(left.field, 60)} is not sent to {clean(left.label, 80)}, which does not take it"
-        f" ({count(left.rows, 'prompt')})"
-        for left in plan.left_out
+        f"{field} is not sent to {', '.join(takers)}: {'they do' if len(takers) > 1 else 'it does'} not take it"
+        for field, takers in labels.items()
     ]
 
 

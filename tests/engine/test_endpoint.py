@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batchgen.clock import VirtualClock
-from batchgen.engine.endpoint import Endpoint, EndpointStopped, Stop
+from batchgen.engine.endpoint import Endpoint, EndpointStopped, Pace, Stop
 from batchgen.errors import Exit
 
 Call = Callable[[], Coroutine[Any, Any, str]]
@@ -110,7 +110,7 @@ def test_known_limits_per_minute_are_kept() -> None:
         return "ok"
 
     async def main() -> list[float]:
-        return await _use(Endpoint(clock, most=16, requests_per_minute=60), clock, 50, 16, answer)
+        return await _use(Endpoint(clock, most=16, paces=(Pace(60),)), clock, 50, 16, answer)
 
     starts = clock.run(main())
 

@@ -93,7 +93,7 @@ def test_the_plan_says_what_is_free_left_out_unused_and_left_as_it_is() -> None:
 
     assert "up to 5 of the new pictures may be free" in text
     assert "wide is lab/flux" in text
-    assert "steps is not sent to wide, which does not take it (12 prompts)" in text
+    assert "steps is not sent to wide: it does not take it" in text
     assert "animals.csv: 40 rows; sent: image; variables: animal, sku; unused: notes" in text
     assert "warning: a seed is very large" in text
     assert "`--retry failed` buys them again" in text

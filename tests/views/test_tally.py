@@ -247,7 +247,7 @@ def test_models_that_wait_for_the_same_are_told_together() -> None:
 
 
 def test_flags_postponed_downloads_and_the_report_are_kept() -> None:
-    delayed = PictureDelayed(at=1, task_id="a", label="dev", message="timeout", tries=8, gave_up=True)
+    delayed = PictureDelayed(at=1, task_id="a", label="dev", prompt_id="p", message="timeout", tries=8, gave_up=True)
     events = [started(), sent("a"), billed("a"), delayed, stored("b", flags=("blank", "size"))]
     snapshot = tally(*events, RunEnded(at=3, exit_code=4, report={"job": "neon"})).snapshot(3)
 
