@@ -109,7 +109,7 @@ def _run_one(path: Path, job: Job, environment: Environment, flags: dict[str, ob
             return Exit.DONE
         raise
     if report is None:
-        click.echo(f"left at once; everything is written down. Go on with: batchgen run {path}", err=True)
+        click.echo(f"left at once; see `batchgen status {path}`, go on with `batchgen run {path}`", err=True)
     elif quiet and not as_json and exit_code is not Exit.DONE:
         from batchgen.views.plain import end_line
 

@@ -34,10 +34,11 @@ def command(job: Path, night: str, as_json: bool) -> None:
         click.echo(f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {job}` begins")
         return
     from batchgen.engine.status import status_of
+    from batchgen.storage.lock import is_held
 
     try:
         tasks = expand(opened, night=night_for_run(opened, night))
-        status = status_of(reader, opened, tasks)
+        status = status_of(reader, opened, tasks, going=is_held(opened.output.folder))
     finally:
         reader.close()
     if as_json:

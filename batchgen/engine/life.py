@@ -5,9 +5,10 @@ used before it is durable. `buy` is the part that could run on another machine: 
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from batchgen.api.call import Answer, Caller
 from batchgen.api.dialects import Generation, UnusableAnswer, parse_generation, request_body
@@ -31,6 +32,8 @@ from batchgen.storage.purchases import (
     lose_track,
 )
 from batchgen.storage.queries import waiting_of
+
+T = TypeVar("T")
 
 _PARSED_ON_THE_LOOP = 256 * 1024
 
@@ -98,10 +101,25 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
         ending = Ending(
             "interrupted", "the run was stopped while the call was under way", "", None, 0.0, run.clock.now()
         )
-        await asyncio.shield(_settle_unknown(task, use, begun, ending, run, again=False))
+        await _to_the_end(_settle_unknown(task, use, begun, ending, run, again=False))
         raise
-    # Whatever came is written down even when the run is being torn down around it.
-    return await asyncio.shield(_settle(task, use, begun, bought, run))
+    return await _to_the_end(_settle(task, use, begun, bought, run))
+
+
+async def _to_the_end(writing: Coroutine[Any, Any, T]) -> T:
+    """Write down what came, however often the run is cancelled meanwhile; the cancellation follows after it."""
+    task = asyncio.ensure_future(writing)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+        except Exception:  # noqa: BLE001  # raised again below, from the task itself
+            break
+    if cancelled and not task.cancelled() and task.exception() is None:
+        raise asyncio.CancelledError
+    return task.result()
 
 
 async def buy(caller: Caller, body: bytes, idempotency_key: str, timeout_s: float) -> Bought:

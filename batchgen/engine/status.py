@@ -14,8 +14,11 @@ _AT_ONCE = 500
 _LISTED = 50
 
 
-def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task]) -> dict[str, Any]:
-    """The state of `job` in its folder: the keys of a report, and `waiting`, `unknown` with what each is about."""
+def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task], *, going: bool) -> dict[str, Any]:
+    """The state of `job` in its folder: the keys of a report, and `waiting`, `unknown` with what each is about.
+
+    `going` says whether a run holds the folder now: without one, a call in flight is one of unknown outcome.
+    """
     states: dict[str, dict[str, int]] = {}
     chunk: list[Task] = []
 
@@ -24,6 +27,8 @@ def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task]) -
         for task in chunk:
             by_state = states.setdefault(task.label, {})
             state = known.get(task.task_id, "pending")
+            if state == "sending" and not going:
+                state = "unknown"
             by_state[state] = by_state.get(state, 0) + 1
         chunk.clear()
 
@@ -32,7 +37,10 @@ def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task]) -
         if len(chunk) == _AT_ONCE:
             count()
     count()
-    report = build_report(connection, job, str(job.output.folder), _last_run(connection, states), ())
+    last = _last_run(connection, states, going=going)
+    report = build_report(connection, job, str(job.output.folder), last, ())
+    if last.reasons:
+        report["exit_code"] = None
     soonest = waiting(connection)
     return report | {
         "waiting": [
@@ -47,7 +55,7 @@ def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task]) -
     }
 
 
-def _last_run(connection: sqlite3.Connection, states: dict[str, dict[str, int]]) -> Ended:
+def _last_run(connection: sqlite3.Connection, states: dict[str, dict[str, int]], *, going: bool) -> Ended:
     row = connection.execute("SELECT * FROM runs ORDER BY started_at DESC LIMIT 1").fetchone()
     ended_at = row["ended_at"] or row["started_at"]
     return Ended(
@@ -56,6 +64,6 @@ def _last_run(connection: sqlite3.Connection, states: dict[str, dict[str, int]])
         ended_at=ended_at,
         duration_s=ended_at - row["started_at"],
         exit_code=Exit(row["exit_code"] or 0),
-        reasons=() if row["ended_at"] else ("the last run is still going, or was killed",),
+        reasons=("it is going on now",) if going else () if row["ended_at"] else ("it was killed before its end",),
         states=states,
     )

@@ -6,6 +6,7 @@ to wait: who asks decides what to do when the folder is taken.
 """
 
 import errno
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -83,6 +84,21 @@ class FolderLock:
             return f"another run (process {int(owner['pid'])} on {str(owner['host'])[:80]}, for {_in_words(age)})"
         except (OSError, ValueError, KeyError, TypeError):
             return "another run"  # it has not signed yet, or on a disk that forgot its signature
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run holds the folder's lock now. Changes nothing."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _in_words(seconds: float) -> str:

@@ -52,6 +52,10 @@ def test_after_a_kill_everything_answered_is_kept_and_what_was_in_flight_is_list
         process.send_signal(signal.SIGKILL)
         process.wait()
         kills += 1
+        status = json.loads(cli("status", folder, "--json").out)
+        assert status["exit_code"] is None
+        assert status["reason"] == "it was killed before its end"
+        assert "sending" not in status["counts"]
     while cli("run", job, "--retry", "unknown", base_url=sandbox.base_url).code == 9:
         continue
 
