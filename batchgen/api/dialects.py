@@ -159,18 +159,29 @@ def _nested(message: str) -> str:
 
 def _item(raw: Any) -> Item:
     if isinstance(raw, str):
-        return Item(url=raw or None)
+        return _item({"url": raw})
     if not isinstance(raw, dict):
         return Item(error="an item that is not an object")
     url, inline = raw.get("url"), raw.get("b64_json")
     if isinstance(url, str) and url.strip().lower().startswith("data:"):
         inline, url = inline or url, None
     error = raw.get("error")
+    if isinstance(url, str) and not _is_text(url):
+        return Item(error="a link that is not text")
     return Item(
         url=url.strip() if isinstance(url, str) and url.strip() else None,
         inline=_without_prefix(inline) if isinstance(inline, str) and inline.strip() else None,
         error=_text(error.get("message") or error.get("code")) if isinstance(error, dict) else _text(error),
     )
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text can be written down: JSON lets halves of characters through."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _without_prefix(inline: str) -> str:

@@ -24,7 +24,11 @@ _GONE = frozenset({403, 404, 410})
 
 
 class LinkDead(Exception):
-    """The server says that the picture is not there (403, 404, 410)."""
+    """The server says that the picture is not there (403, 404, 410); 410 says so `for_good`."""
+
+    def __init__(self, message: str, *, for_good: bool = False) -> None:
+        super().__init__(message)
+        self.for_good = for_good
 
 
 class FetchFailed(Exception):
@@ -74,7 +78,7 @@ class Downloader:
         The blocks are whole only when this returns. Raises LinkDead or FetchFailed; errors of `write` pass through.
         """
         assert self._session is not None, "used outside its context"
-        url = link if link.startswith(("https://", "http://")) else urljoin(origin(self._base_url), link)
+        url = _absolute(origin(self._base_url), link)
         for _ in range(REDIRECTS_AT_MOST + 1):
             self._check(url)
             try:
@@ -82,7 +86,7 @@ class Downloader:
                     url, allow_redirects=False, timeout=_timeout(), proxy=self._proxy
                 ) as response:
                     if response.status in {301, 302, 303, 307, 308}:
-                        url = urljoin(url, response.headers.get("Location", ""))
+                        url = _absolute(url, response.headers.get("Location", ""))
                         continue
                     return await _receive(response, write)
             except AddressRefused as error:
@@ -107,6 +111,16 @@ class Downloader:
             raise FetchFailed("the link carries a user name", final=True)
 
 
+def _absolute(base: str, link: str) -> str:
+    """A link with scheme and host. Raises FetchFailed for one that is no address."""
+    try:
+        url = link if link.startswith(("https://", "http://")) else urljoin(base, link)
+        urlsplit(url).port  # noqa: B018  # a bad port is found only when it is asked for
+    except ValueError:
+        raise FetchFailed("the link is not an address", final=True) from None
+    return url
+
+
 def _timeout() -> aiohttp.ClientTimeout:
     total = 60 + PICTURE_AT_MOST / _SLOWEST_BYTES_PER_S
     return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT_S, sock_read=_READ_TIMEOUT_S)
@@ -114,7 +128,7 @@ def _timeout() -> aiohttp.ClientTimeout:
 
 async def _receive(response: aiohttp.ClientResponse, write: Callable[[bytes], Awaitable[None]]) -> int:
     if response.status in _GONE:
-        raise LinkDead(f"the server says {response.status} for this link")
+        raise LinkDead(f"the server says {response.status} for this link", for_good=response.status == 410)
     if response.status != 200:
         raise FetchFailed(f"the server says {response.status} for this link")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":

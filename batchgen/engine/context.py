@@ -18,10 +18,11 @@ from urllib.parse import quote
 from batchgen.api.call import Caller
 from batchgen.clock import Clock
 from batchgen.engine.inputs import Inputs
+from batchgen.errors import StorageError
 from batchgen.events import Event, Listener, Notice, PictureGone
 from batchgen.spec.job import Budget, Job
 from batchgen.storage.files import ResultFolder
-from batchgen.storage.ledger import Ledger
+from batchgen.storage.ledger import Ledger, Operation
 from batchgen.storage.purchases import MILLION, Cap, scopes_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT_S = 300.0
 _TEXT_AT_MOST = 500
+_UNUSABLE_AT_MOST = 1024 * 1024
+_WRITE_TRIES = 60
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +95,16 @@ class RunContext:
         """Whether a call of unknown outcome may be made once more without asking."""
         return self.job.on_unknown == "retry"
 
+    @property
+    def to_buy(self) -> frozenset[str]:
+        """The states of tasks that this run buys; `held` are unknown outcomes that were tried again already."""
+        states = {"pending", *self.rebuy}
+        if self.retry_unknown:
+            states.add("unknown")
+        if "unknown" in self.rebuy:
+            states.add("held")
+        return frozenset(states)
+
     def scopes(self) -> tuple[str, ...]:
         """The scopes that money spent now counts in, by the provider's calendar."""
         return calendar_scopes(self.run_id, self.clock.now() + self.job.provider.utc_offset_s)
@@ -115,6 +128,23 @@ class RunContext:
     async def on_disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something that touches the disk in the threads that are there for it."""
         return await asyncio.get_running_loop().run_in_executor(self.disk, lambda: function(*args, **kwargs))
+
+    async def keep_unusable(self, name: str, body: bytes) -> None:
+        """Keep the body of a paid answer that holds no picture: it is the only proof of what came."""
+        await self.on_disk(self.folder.write_atomically, f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST])
+
+    async def write_at_any_cost(self, operation: Operation[T]) -> T:
+        """Write what a paid answer brought; while the disk refuses, try for a minute before giving up.
+
+        Until it is written the link is in this process alone. Raises StorageError as `Ledger.write` does.
+        """
+        for _ in range(_WRITE_TRIES):
+            try:
+                return await self.ledger.write(operation)
+            except StorageError as error:
+                self.warn(f"a paid answer cannot be written down yet: {error.message}")
+                await self.clock.sleep(1.0)
+        return await self.ledger.write(operation)
 
     def tell(self, event: Event) -> None:
         """Give an event to every listener; one that raises is reported once and asked no more."""

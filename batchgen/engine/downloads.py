@@ -14,6 +14,7 @@ from batchgen.api.dialects import UnusableAnswer, inline_bytes, parse_generation
 from batchgen.api.fetch import Downloader, FetchFailed, LinkDead
 from batchgen.engine.context import RunContext
 from batchgen.engine.rows import manifest_row
+from batchgen.errors import StorageError
 from batchgen.events import PictureDelayed, PictureStored
 from batchgen.storage.files import Landed, Landing, PartFile, ResultFolder, StorageFailure
 from batchgen.storage.landings import StoredPicture, end_picture, note_tries, store
@@ -23,7 +24,9 @@ from batchgen.storage.queries import Waiting, file_names_like, manifest_rows_of,
 
 AT_ONCE = 16
 TRIES = 8
-DEAD_TRIES = 3
+DEAD_DELAYS_S = (20.0, 100.0)
+"""A store may need a while until a new picture is everywhere: 403 and 404 are believed after two minutes."""
+DEAD_TRIES = len(DEAD_DELAYS_S) + 1
 SAME_DAMAGE_TRIES = 3
 _BATCH_AT_MOST = 32
 _STORERS = 1
@@ -56,7 +59,7 @@ class Downloads:
         self._downloader = downloader
         self._manifest = manifest
         self._queue: asyncio.Queue[_Job] = asyncio.Queue()
-        self._arrived: asyncio.Queue[_Arrived] = asyncio.Queue()
+        self._arrived: asyncio.Queue[_Arrived] = asyncio.Queue(_BATCH_AT_MOST)
         self._workers: list[asyncio.Task[None]] = []
         self._later: set[asyncio.Task[None]] = set()
         self._drained = asyncio.Event()
@@ -66,6 +69,8 @@ class Downloads:
         """Pictures that are neither stored nor given up yet."""
         self.left_waiting = 0
         """Pictures that were given up for this run."""
+        self.failed_in_a_row = 0
+        """Pictures that were given up or lost since the last one was stored."""
         self.failure: BaseException | None = None
         """What broke the stage: a disk that takes nothing more."""
         self.broken = asyncio.Event()
@@ -77,6 +82,8 @@ class Downloads:
 
     def add(self, pictures: Iterable[Waiting]) -> None:
         """Take more pictures, in the order in which they should be fetched."""
+        if self.broken.is_set():
+            return  # they wait in the ledger for the next run
         for picture in pictures:
             self.backlog += 1
             self._drained.clear()
@@ -84,7 +91,12 @@ class Downloads:
 
     async def finish(self) -> None:
         """Wait until every picture is stored or given up, then end."""
-        await self._drained.wait()
+        ends = {asyncio.ensure_future(self._drained.wait()), asyncio.ensure_future(self.broken.wait())}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
         await self.abort()
 
     async def abort(self) -> None:
@@ -99,7 +111,6 @@ class Downloads:
         except Exception as error:  # noqa: BLE001  # whatever it is, waiting for pictures that nobody fetches is worse
             self.failure = self.failure or error
             self.broken.set()
-            self._drained.set()
 
     def _close(self, count: int = 1) -> None:
         self.backlog -= count
@@ -111,9 +122,15 @@ class Downloads:
             job = await self._queue.get()
             job.tries += 1
             spooled = job.picture.spool is not None and not job.spool_is_bad
-            data = await self._from_spool(job) if spooled else await self._from_link(job)
+            try:
+                data = await self._from_spool(job) if spooled else await self._from_link(job)
+            except (StorageError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001  # one odd link must not keep all the others from being fetched
+                await self._again(job, f"the download failed ({type(error).__name__})")
+                continue
             if data is not None:
-                self._arrived.put_nowait(_Arrived(job, data))
+                await self._arrived.put(_Arrived(job, data))
 
     async def _from_spool(self, job: _Job) -> bytes | None:
         """The picture that came inside its answer; a bad one falls back to its link, or is lost."""
@@ -141,10 +158,10 @@ class Downloads:
         except LinkDead as error:
             await sink.discard()
             job.dead += 1
-            if job.dead >= DEAD_TRIES or picture.expires_at <= self._run.clock.now():
+            if picture.expires_at <= self._run.clock.now() or error.for_good or job.dead >= DEAD_TRIES:
                 await self._dead(job, str(error))
             else:
-                self._put_back(job, str(error), delay=job.dead**2)
+                self._put_back(job, str(error), delay=DEAD_DELAYS_S[job.dead - 1])
         except FetchFailed as error:
             await sink.discard()
             message = self._run.clean(str(error))
@@ -175,6 +192,7 @@ class Downloads:
         picture = job.picture
         await self._run.ledger.write(lambda connection: note_tries(connection, picture.picture_id, job.tries, message))
         self.left_waiting += 1
+        self.failed_in_a_row += 1
         self._tell_delayed(job, message, gave_up=True)
         self._close()
 
@@ -204,6 +222,7 @@ class Downloads:
     async def _end(self, job: _Job, state: str, message: str) -> None:
         picture = job.picture
         await self._run.ledger.write(lambda connection: end_picture(connection, picture.picture_id, state, message))
+        self.failed_in_a_row += 1
         self._run.tell_gone(picture.task_id, picture.label, picture.prompt_id, state, message)
         self._close()
 
@@ -265,6 +284,7 @@ class Downloads:
                 lambda connection: (store(connection, pictures, run.clock.now()), manifest_rows_of(connection, ids))
             )
             await run.on_disk(self._manifest.append, [manifest_row(row) for row in rows])
+        self.failed_in_a_row = 0
         for job, picture, record in zip(jobs, pictures, recorded, strict=True):
             run.tell(
                 PictureStored(

@@ -97,7 +97,7 @@ class Endpoint:
         self._failures = 0
         self._costly = 0
         self._probes: int | None = None
-        self._last_success = clock.monotonic()
+        self._trouble_since: float | None = None
         self._stop: Stop | None = None
         self._stopping = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -144,7 +144,7 @@ class Endpoint:
 
     async def succeed(self, ticket: Ticket) -> None:
         """A call brought a picture: the endpoint works."""
-        self._last_success = self._clock.monotonic()
+        self._trouble_since = None
         self._failures = self._costly = self._cuts_in_a_row = 0
         if self._probes is not None:
             self._probes = None
@@ -202,7 +202,10 @@ class Endpoint:
         return 1 if self._probes is not None else max(1, int(self._limit))
 
     def _hold(self, seconds: float, reason: str) -> None:
-        until = self._clock.monotonic() + seconds
+        now = self._clock.monotonic()
+        if self._trouble_since is None:
+            self._trouble_since = now
+        until = now + seconds
         if until > self._gate:
             self._gate = until
             self._gate_reason = reason
@@ -213,7 +216,7 @@ class Endpoint:
             now = self._clock.monotonic()
             if self._gate <= now:
                 return
-            give_up = self._last_success + self._give_up_after_s
+            give_up = (now if self._trouble_since is None else self._trouble_since) + self._give_up_after_s
             if give_up <= now:
                 minutes = self._give_up_after_s / 60
                 waited = f"{minutes:.0f} min" if minutes >= 1 else f"{self._give_up_after_s:.0f} s"

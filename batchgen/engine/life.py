@@ -30,6 +30,7 @@ from batchgen.storage.purchases import (
     fail,
     give_back,
     lose_track,
+    spool_key,
 )
 from batchgen.storage.queries import waiting_of
 
@@ -62,12 +63,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """What `buy` brings home: how the call ended and, of a paid answer, its pictures or why there are none."""
+    """What `buy` brings home: how the call ended, and what came."""
 
     answer: Answer
     outcome: Outcome
-    generation: Generation | None
-    unusable: str
 
 
 async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
@@ -125,24 +124,27 @@ async def _to_the_end(writing: Coroutine[Any, Any, T]) -> T:
 async def buy(caller: Caller, body: bytes, idempotency_key: str, timeout_s: float) -> Bought:
     """Send one paid request and say what came of it. Plain values in and out; writes nothing."""
     answer = await caller.post(body, idempotency_key=idempotency_key, timeout_s=timeout_s)
-    outcome = classify(answer.facts)
-    generation, unusable = None, ""
-    if outcome.kind is Kind.BILLED:
-        try:
-            if len(answer.body) > _PARSED_ON_THE_LOOP:
-                generation = await asyncio.to_thread(parse_generation, answer.body)
-            else:
-                generation = parse_generation(answer.body)
-        except UnusableAnswer as error:
-            unusable = str(error)
-    return Bought(answer, outcome, generation, unusable)
+    return Bought(answer, classify(answer.facts))
+
+
+async def _read(body: bytes, run: RunContext) -> tuple[Generation | None, str]:
+    """The pictures of a paid answer, or why there are none; a large body is read off the event loop."""
+    try:
+        if len(body) > _PARSED_ON_THE_LOOP:
+            return await run.on_disk(parse_generation, body), ""
+        return parse_generation(body), ""
+    except UnusableAnswer as error:
+        return None, str(error)
 
 
 async def _settle(task: Task, use: ModelUse, begun: Begun, bought: Bought, run: RunContext) -> Verdict:
     outcome = bought.outcome
+    generation, unusable = None, ""
+    if outcome.kind is Kind.BILLED:
+        generation, unusable = await _read(bought.answer.body, run)
     ending = Ending(
-        kind="no_picture" if bought.unusable else outcome.reason,
-        message=run.clean(bought.unusable or outcome.message),
+        kind="no_picture" if unusable else outcome.reason,
+        message=run.clean(unusable or outcome.message),
         request_id=run.clean(outcome.request_id),
         status=outcome.status,
         latency_s=round(bought.answer.latency_s, 3),
@@ -152,13 +154,13 @@ async def _settle(task: Task, use: ModelUse, begun: Begun, bought: Bought, run: 
     verdict = Verdict(
         Next.DONE,
         outcome,
-        usable=bought.generation is not None,
+        usable=generation is not None,
         message=ending.message,
         retry_after=bought.answer.retry_after,
         date=bought.answer.date,
     )
     if outcome.kind is Kind.BILLED:
-        await _settle_billed(task, use, begun, bought, ending, run)
+        await _settle_billed(task, use, begun, bought.answer.body, generation, ending, run)
         return verdict
     if outcome.kind is Kind.UNKNOWN:
         again = run.retry_unknown and not begun.again
@@ -193,22 +195,30 @@ async def _settle(task: Task, use: ModelUse, begun: Begun, bought: Bought, run: 
 
 
 async def _settle_billed(
-    task: Task, use: ModelUse, begun: Begun, bought: Bought, ending: Ending, run: RunContext
+    task: Task,
+    use: ModelUse,
+    begun: Begun,
+    body: bytes,
+    generation: Generation | None,
+    ending: Ending,
+    run: RunContext,
 ) -> None:
     pictures: list[NewPicture] = []
-    if bought.generation is not None:
-        items = bought.generation.items
+    if generation is None:
+        await run.keep_unusable(f"{task.task_id[:16]}-{begun.attempt_id}", body)
+    else:
+        items = generation.items
         spool = None
         if any(item.inline for item in items):
-            spool = str(begun.attempt_id)
-            await run.on_disk(run.folder.spool_write, spool, bought.answer.body)
+            spool = spool_key(begun.attempt_id, begun.idempotency_key)
+            await run.on_disk(run.folder.spool_write, spool, body)
         pictures = [
             NewPicture(place, item.url, spool if item.inline else None)
             for place, item in enumerate(items)
             if item.url or item.inline
         ]
     expires_at = ending.at + run.link_lifetime_s
-    waiting = await run.ledger.write(
+    waiting = await run.write_at_any_cost(
         lambda connection: waiting_of(connection, bill(connection, begun.attempt_id, ending, pictures, expires_at))
     )
     price = use.model.price

@@ -10,7 +10,7 @@ from batchgen.api.outcomes import Kind, Outcome, Reach
 from batchgen.engine.context import RunContext
 from batchgen.engine.endpoint import Endpoint, EndpointStopped, Stop, Ticket
 from batchgen.engine.life import Next, Verdict, make
-from batchgen.errors import BatchgenError, Exit
+from batchgen.errors import Exit
 from batchgen.spec.job import ModelUse
 from batchgen.spec.task import Task
 from batchgen.storage.queries import states_of
@@ -48,8 +48,8 @@ class Pool:
         """Tasks of unknown outcome that wait for a decision."""
         self.left_out = 0
         """Tasks whose input picture changed or went."""
-        self.failure: BatchgenError | None = None
-        """What ended the pool: a disk or a ledger that takes nothing more."""
+        self.failure: Exception | None = None
+        """What ended the pool: a disk or a ledger that takes nothing more, or a bug."""
 
     async def work(self) -> None:
         """Run the workers to the end of the tasks, or until the endpoint or the run stops."""
@@ -58,20 +58,25 @@ class Pool:
                 group.create_task(self._worker())
 
     async def _worker(self) -> None:
+        try:
+            await self._buy_one_by_one()
+        except Exception as error:  # noqa: BLE001  # whatever it is, others have paid calls under way
+            # They end in peace, and this is raised after them.
+            self.failure = self.failure or error
+            stop = Stop(
+                getattr(error, "message", "something unexpected happened"), getattr(error, "exit_code", Exit.BUG)
+            )
+            await self._stop_all(stop)
+
+    async def _buy_one_by_one(self) -> None:
         while (task := await self._next()) is not None:
+            await self._room_for_downloads()
             try:
                 ticket = await self.endpoint.enter()
             except EndpointStopped:
                 return
-            try:
-                async with self._slots:
-                    await self._room_for_downloads()
-                    verdict = await self._make(task, ticket)
-            except BatchgenError as error:
-                # Others have paid calls under way: they end in peace, and this is raised after them.
-                self.failure = self.failure or error
-                await self._stop_all(Stop(error.message, Exit(error.exit_code)))
-                return
+            async with self._slots:
+                verdict = await self._make(task, ticket)
             if verdict.next is Next.AGAIN:
                 self._ready.appendleft(task)
             elif verdict.declined == "budget":
@@ -110,6 +115,7 @@ class Pool:
         if outcome is None:
             await self.endpoint.leave(ticket)
         elif outcome.kind is Kind.BILLED and verdict.usable:
+            self._not_found = 0
             await self.endpoint.succeed(ticket)
         elif outcome.kind in {Kind.BILLED, Kind.UNKNOWN}:
             reason = "answers without a picture" if outcome.kind is Kind.BILLED else "calls without an answer"
@@ -141,8 +147,12 @@ class Pool:
     async def _room_for_downloads(self) -> None:
         """Buy no more while many paid pictures wait to be fetched: their links are worth more than new ones."""
         most = _BACKLOG_PER_CALL * max(self._count, 16)
-        while self._run.downloads.backlog > most and self.endpoint.stopped is None:
+        downloads = self._run.downloads
+        while downloads.backlog > most and self.endpoint.stopped is None:
             await self._run.clock.sleep(0.1)
+        if downloads.failed_in_a_row > most:
+            reason = f"paid pictures cannot be downloaded ({downloads.failed_in_a_row} in a row)"
+            await self._stop_all(Stop(reason, Exit.UNAVAILABLE))
 
     async def _next(self) -> Task | None:
         """The next task that is to be bought, in plan order; None when there is none."""
@@ -163,8 +173,10 @@ class Pool:
         known = await self._run.ledger.write(lambda connection: states_of(connection, ids))
         for task in chunk:
             state = known.get(task.task_id, "pending")
-            if state in {"pending", "unknown"} or state.replace("held", "unknown") in self._run.rebuy:
+            if state in self._run.to_buy:
                 self._ready.append(task)
+            elif state in {"unknown", "held"}:
+                self.held += 1
 
 
 def retry_after_seconds(retry_after: str, date: str) -> float | None:
@@ -185,7 +197,7 @@ def retry_after_seconds(retry_after: str, date: str) -> float | None:
 def _http_date(text: str) -> datetime.datetime | None:
     try:
         parsed = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)
 

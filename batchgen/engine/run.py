@@ -34,12 +34,13 @@ from batchgen.spec.task import Task
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import Ledger
 from batchgen.storage.manifest import ManifestWriter, write_failures
-from batchgen.storage.purchases import Ending, NewPicture, bill, lose_track
+from batchgen.storage.purchases import Ending, NewPicture, bill, lose_track, spool_key
 from batchgen.storage.queries import (
     Sending,
     failure_rows,
     manifest_rows,
     sending,
+    spool_in_use,
     states_of,
     stored_pictures,
     waiting,
@@ -188,17 +189,21 @@ class _Run:
         run = self._context
         spooled = set(await run.on_disk(run.folder.spool_keys))
         for call in await run.ledger.write(sending):
-            await self._settle_one(call, str(call.attempt_id) in spooled)
+            key = spool_key(call.attempt_id, call.idempotency_key)
+            await self._settle_one(call, key if key in spooled else None)
+        for key in spooled:  # a crash after the last picture was stored leaves its answer behind
+            if not await run.ledger.write(lambda connection, key=key: spool_in_use(connection, key)):  # type: ignore[misc]
+                await run.on_disk(run.folder.spool_delete, key)
 
-    async def _settle_one(self, call: Sending, spooled: bool) -> None:
+    async def _settle_one(self, call: Sending, spool: str | None) -> None:
         run = self._context
         at = run.clock.now()
-        if spooled:
-            body = await run.on_disk(run.folder.spool_read, str(call.attempt_id)) or b""
+        if spool is not None:
+            body = await run.on_disk(run.folder.spool_read, spool) or b""
             with contextlib.suppress(UnusableAnswer):
                 items = parse_generation(body).items
                 pictures = [
-                    NewPicture(place, item.url, str(call.attempt_id) if item.inline else None)
+                    NewPicture(place, item.url, spool if item.inline else None)
                     for place, item in enumerate(items)
                     if item.url or item.inline
                 ]
@@ -243,16 +248,13 @@ class _Run:
 
     def _started_event(self, waiting_pictures: int) -> RunStarted:
         run = self._context
-        to_buy = {"pending", *run.rebuy, *(["unknown"] if run.retry_unknown else ())}
-        if "unknown" in run.rebuy:
-            to_buy.add("held")
         pools = tuple(
             PoolPlan(
                 label=use.label,
                 model=use.model.id,
                 total=self._tallies[use.label].total,
                 done=self._tallies[use.label].count("stored"),
-                to_buy=self._tallies[use.label].count(*to_buy) if self._options.buy else 0,
+                to_buy=self._tallies[use.label].count(*run.to_buy) if self._options.buy else 0,
                 waiting=self._tallies[use.label].count("billed"),
                 price=use.model.price,
             )

@@ -98,16 +98,17 @@ def begin(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap]) -
     """Reserve the price and write the intent of one call, in state `sending`; or say why not, with nothing written."""
     row = connection.execute("SELECT state, purchase, name FROM tasks WHERE task_id = ?", (intent.task_id,)).fetchone()
     state = row["state"] if row else "pending"
-    again = state == "unknown" and state not in intent.rebuy
+    rebuying = state in intent.rebuy and not _bought_in_this_run(connection, intent)
+    again = state == "unknown" and not rebuying
     if again and not (intent.retry_unknown and _may_retry_unknown(connection, intent)):
         return Declined("held")
-    if not again and state != "pending" and state not in intent.rebuy:
+    if not again and state != "pending" and not rebuying:
         return Declined("settled")
     full = _full(connection, intent, caps)
     if full is not None:
         return Declined("budget", full.words)
     purchase = row["purchase"] if row else 1
-    if row and state in intent.rebuy:
+    if rebuying:
         purchase += 1
     name = row["name"] if row else _reserve_name(connection, intent)
     if row:
@@ -130,7 +131,7 @@ def begin(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap]) -
             intent.run_id,
             purchase,
             key,
-            "unknown" if again else "pending",
+            state,
             int(again),
             intent.images,
             intent.price,
@@ -148,7 +149,19 @@ def give_back(connection: sqlite3.Connection, attempt_id: int, ending: Ending) -
     """A call that was not billed and may be made again, free: not sent, or refused for now. The task is as before."""
     attempt = _end(connection, attempt_id, "returned", ending, cost=None)
     _release(connection, attempt, calls=-1)
-    connection.execute("UPDATE tasks SET state = ? WHERE task_id = ?", (attempt["from_state"], attempt["task_id"]))
+    task_id, state = attempt["task_id"], attempt["from_state"]
+    before = connection.execute(
+        "SELECT kind, message, purchase FROM attempts WHERE task_id = ? AND state != 'returned'"
+        " ORDER BY attempt_id DESC LIMIT 1",
+        (task_id,),
+    ).fetchone()
+    if state == "pending" or before is None:
+        connection.execute("UPDATE tasks SET state = ? WHERE task_id = ?", (state, task_id))
+        return
+    connection.execute(
+        "UPDATE tasks SET state = ?, kind = ?, message = ?, purchase = ? WHERE task_id = ?",
+        (state, before["kind"], before["message"], before["purchase"], task_id),
+    )
 
 
 def fail(connection: sqlite3.Connection, attempt_id: int, ending: Ending) -> None:
@@ -211,9 +224,23 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
+def spool_key(attempt_id: int, idempotency_key: str) -> str:
+    """The name of a kept answer: of this call in this ledger, and of no other ledger's."""
+    return f"{attempt_id}-{idempotency_key[:12]}"
+
+
 def scopes_of(run_id: str, day: str, week: str, month: str) -> tuple[str, ...]:
     """The scopes that a call's money counts in: everything ever, this run, and the provider's calendar."""
     return ("life", f"run:{run_id}", f"day:{day}", f"week:{week}", f"month:{month}")
+
+
+def _bought_in_this_run(connection: sqlite3.Connection, intent: Intent) -> bool:
+    """Whether the run has bought the task already: a wish to buy again is granted once in a run."""
+    row = connection.execute(
+        "SELECT 1 FROM attempts WHERE task_id = ? AND run_id = ? AND state != 'returned'",
+        (intent.task_id, intent.run_id),
+    ).fetchone()
+    return row is not None
 
 
 def _may_retry_unknown(connection: sqlite3.Connection, intent: Intent) -> bool:
@@ -242,6 +269,8 @@ def _full(connection: sqlite3.Connection, intent: Intent, caps: Sequence[Cap]) -
             (intent.currency, cap.scope),
         ).fetchone()
         if cap.images is not None and (row["images"] or 0) + intent.images > cap.images:
+            return cap
+        if cap.cost is not None and intent.price is None:
             return cap
         if cap.cost is not None and (row["cost"] or 0) + _money(intent) > cap.cost:
             return cap

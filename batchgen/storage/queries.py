@@ -34,6 +34,7 @@ class Sending:
     """A call that was in flight when its run ended."""
 
     attempt_id: int
+    idempotency_key: str
     task_id: str
     label: str
     model: str
@@ -123,8 +124,8 @@ def spool_in_use(connection: sqlite3.Connection, spool: str) -> bool:
     """Whether a picture still waits for that spooled answer."""
     row = connection.execute(
         "SELECT 1 FROM attempts a JOIN pictures p USING (task_id)"
-        " WHERE a.attempt_id = ? AND p.attempt_id = a.attempt_id AND p.spool IS NOT NULL AND p.state = 'waiting'",
-        (int(spool),),
+        " WHERE a.attempt_id = ? AND p.attempt_id = a.attempt_id AND p.spool = ? AND p.state = 'waiting'",
+        (int(spool.partition("-")[0]), spool),
     ).fetchone()
     return row is not None
 
@@ -132,10 +133,10 @@ def spool_in_use(connection: sqlite3.Connection, spool: str) -> bool:
 def sending(connection: sqlite3.Connection) -> list[Sending]:
     """The calls whose end nobody wrote down: their process died."""
     rows = connection.execute(
-        "SELECT a.attempt_id, a.task_id, a.run_id, a.sent_at, t.label, t.model"
+        "SELECT a.attempt_id, a.idempotency_key, a.task_id, t.label, t.model, a.run_id, a.sent_at"
         " FROM attempts a JOIN tasks t USING (task_id) WHERE a.state = 'sending' ORDER BY a.attempt_id"
     )
-    return [Sending(row[0], row[1], row[4], row[5], row[2], row[3]) for row in rows]
+    return [Sending(*row) for row in rows]
 
 
 def money(connection: sqlite3.Connection, scope: str) -> tuple[Money, ...]:

@@ -36,7 +36,7 @@ def test_eight_models_with_their_fields_free_pictures_and_prices(name: str) -> N
 
 def test_ranges_and_defaults_are_the_pages() -> None:
     fields = load_provider("modelverse").fields
-    limits = {name: (field.default, field.minimum, field.maximum) for name, field in fields.items()}
+    limits: dict[str, Any] = {name: (field.default, field.minimum, field.maximum) for name, field in fields.items()}
 
     assert limits["n"] == (1, 1, 4)
     assert limits["size"] == ("1024x1024", 256, 1536)

@@ -167,3 +167,22 @@ async def test_pictures_gone_are_told(bench: Bench, sandboxes: StartSandbox) -> 
 
     gone = {event.state for event in bench.events if isinstance(event, PictureGone)}
     assert gone == {"expired", "lost"}
+
+
+async def test_a_dead_link_is_believed_after_two_minutes_and_bought_again_only_when_told(
+    bench: Bench, sandboxes: StartSandbox
+) -> None:
+    sandbox = await sandboxes()
+    job = "prompts: ['lamp [[fault:picture-404@1]]']\n" + DEV
+
+    first = await bench.go(job, sandbox)
+    waited = bench.clock.slept_s
+    second = await bench.go(job, sandbox)
+    after_two = sandbox.bill.requests
+    third = await bench.go(job, sandbox, rebuy=frozenset({"expired"}))
+
+    assert [report["exit_code"] for report in (first, second, third)] == [3, 3, 0]
+    assert waited >= 120
+    assert after_two == 1
+    assert any("--retry expired" in command for command in first["next"])
+    assert third["counts"]["done"] == 1

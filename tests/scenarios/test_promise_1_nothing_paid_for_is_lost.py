@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.storage.purchases import spool_key
+
 from .conftest import KEY, Cli, Server, bare_environment, manifest, report, sandbox_process, write_job
 
 MODELS = "models: [black-forest-labs/flux.1-dev, black-forest-labs/flux-kontext-pro/text-to-image]\n"
@@ -125,8 +127,9 @@ def test_a_spooled_answer_of_a_killed_run_is_billed_and_stored_and_not_bought_ag
         body = {"data": [{"b64_json": _base64(folder / row["file_name"])}]}
         (folder / row["file_name"]).unlink()
         (folder / "spool").mkdir()
-        (folder / "spool" / "1.body").write_text(json.dumps(body))
         ledger = sqlite3.connect(folder / "ledger.sqlite3")
+        ((number, key),) = ledger.execute("SELECT attempt_id, idempotency_key FROM attempts").fetchall()
+        (folder / "spool" / f"{spool_key(number, key)}.body").write_text(json.dumps(body))
         ledger.executescript(
             "DELETE FROM pictures; UPDATE attempts SET state = 'sending', cost = NULL; UPDATE tasks SET state = 'sending';"
             "UPDATE totals SET reserved = billed, images_reserved = images_billed, billed = 0, images_billed = 0;"

@@ -108,21 +108,6 @@ def test_a_web_page_in_place_of_a_picture_is_never_stored_and_said_to_be_paid_an
     assert not [file for file in folder.rglob("*") if file.suffix in {".png", ".jpg", ".webp"}]
 
 
-def test_a_dead_link_is_listed_as_expired_and_bought_again_only_when_told(cli: Cli, tmp_path: Path) -> None:
-    folder = tmp_path / "outputs" / "foo"
-    job = write_job(tmp_path, "prompts: ['a lamp [[fault:picture-404@1]]']\nmodels: [black-forest-labs/flux.1-dev]\n")
-    with sandbox_process(tmp_path) as server:
-        first = cli("run", job, base_url=server.base_url)
-        second = cli("run", job, base_url=server.base_url)
-        after_two = server.bill()["requests"]
-        third = cli("run", job, "--retry", "expired", base_url=server.base_url)
-
-    assert (first.code, second.code, third.code) == (3, 3, 0), first.err
-    assert after_two == 1
-    assert "--retry expired" in first.err
-    assert len(manifest(folder)) == 1
-
-
 def test_odd_pictures_are_stored_and_flagged(cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "outputs" / "foo"
     job = write_job(

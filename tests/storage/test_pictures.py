@@ -250,6 +250,14 @@ def test_one_small_thing_in_a_white_picture_is_enough() -> None:
     assert not check_picture(encoded(image, "PNG")).blank
 
 
+def test_a_jpeg_of_fine_lines_is_not_blank_although_every_block_has_the_same_mean() -> None:
+    lines = Image.new("L", (256, 256), "black")
+    for column in range(0, 256, 4):
+        lines.paste(255, (column, 0, column + 2, 256))
+
+    assert not check_picture(encoded(lines, "JPEG")).blank
+
+
 def test_a_shape_on_transparent_ground_is_not_blank_and_nothing_at_all_is() -> None:
     shape = Image.new("RGBA", (100, 100), (0, 0, 0, 0))
     empty = encoded(shape, "PNG")

@@ -148,7 +148,7 @@ def test_a_decision_to_buy_again_is_a_new_purchase_with_a_new_key(connection: sq
     first = started(connection, intent())
     lose_track(connection, first.attempt_id, ending("no_answer"))
 
-    rebought = started(connection, intent(rebuy=frozenset({"unknown"})))
+    rebought = started(connection, intent(run_id="r2", rebuy=frozenset({"unknown"})))
 
     assert first.idempotency_key != rebought.idempotency_key
     assert not rebought.again
@@ -158,7 +158,7 @@ def test_what_was_refused_for_good_is_not_asked_again_without_a_word(connection:
     fail(connection, started(connection, intent()).attempt_id, ending("content_policy", status=400))
 
     assert Declined("settled") == begin(connection, intent(), ())
-    assert isinstance(begin(connection, intent(rebuy=frozenset({"failed"})), ()), Begun)
+    assert isinstance(begin(connection, intent(run_id="r2", rebuy=frozenset({"failed"})), ()), Begun)
 
 
 def test_a_budget_counts_what_is_in_flight_and_what_is_maybe_billed(connection: sqlite3.Connection) -> None:
@@ -253,7 +253,7 @@ def test_a_bought_again_task_is_judged_by_its_last_purchase(connection: sqlite3.
     begun = started(connection, intent())
     (old,) = bill(connection, begun.attempt_id, ending(), [NewPicture(0, "u", None)], 1.0)
     assert end_picture(connection, old, "expired", "the link died") == "expired"
-    again = started(connection, intent(rebuy=frozenset({"expired"})))
+    again = started(connection, intent(run_id="r2", rebuy=frozenset({"expired"})))
     (new,) = bill(connection, again.attempt_id, ending(), [NewPicture(0, "v", None)], 1.0)
 
     (landing,) = store(connection, [stored(new)], 5.0)
