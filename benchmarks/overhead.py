@@ -115,6 +115,11 @@ def make_picture(side: int = 512, size: int = 64 * 1024) -> Picture:
     return Picture(data, side, side)
 
 
+def find_nginx() -> str | None:
+    """Where nginx is; Debian keeps it out of the PATH of ordinary users."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
 @contextmanager
 def nginx(picture: Picture, expected_posts: int) -> Iterator[str]:
     """A fresh nginx that speaks the API's shape; yields the base URL, and raises when the POSTs were not `expected_posts`."""
@@ -129,7 +134,15 @@ def nginx(picture: Picture, expected_posts: int) -> Iterator[str]:
             user = f"user {pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name};"
         (folder / "output.jpg").write_bytes(picture.data)
         (folder / "nginx.conf").write_text(_CONFIG.format(folder=folder, port=port, user=user))
-        command = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+        command = [
+            find_nginx() or "nginx",
+            "-p",
+            str(folder),
+            "-e",
+            str(folder / "error.log"),
+            "-c",
+            str(folder / "nginx.conf"),
+        ]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             _wait_until_open(port, process, folder)
@@ -290,7 +303,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.pictures < 2 or options.repeat < 1:
         parser.error("at least 2 pictures and 1 repetition are needed")
-    if shutil.which("nginx") is None:
+    if find_nginx() is None:
         parser.exit(
             2, "nginx is missing: `sudo apt-get install nginx-light` or `brew install nginx`, then run this again\n"
         )
