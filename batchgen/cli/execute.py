@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +44,18 @@ def open_folder(path: Path) -> "Iterator[tuple[ResultFolder, Ledger]]":
 
 def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict[str, Any] | None]:
     """Run a job in this process to its end; its exit code and its report (None when it was cut short)."""
+    control = Control()
     with open_folder(job.output.folder) as (folder, ledger):
         try:
-            report = asyncio.run(_execute(job, options, display, folder, ledger))
+            report = asyncio.run(_execute(job, options, display, folder, ledger, control))
         except asyncio.CancelledError:
-            return Exit.SIGINT, None
+            return control.exit_code or Exit.SIGINT, None
     return Exit(report["exit_code"]), report
 
 
 async def _execute(
-    job: Job, options: RunOptions, display: Display, folder: ResultFolder, ledger: Ledger
+    job: Job, options: RunOptions, display: Display, folder: ResultFolder, ledger: Ledger, control: Control
 ) -> dict[str, Any]:
-    control = Control()
     async with _provider(job, options) as connected:
         with _displayed(display) as listeners, _signals(control, listeners):
             return await run(job, connected, folder, ledger, clock=RealClock(), listeners=listeners, control=control)
@@ -133,9 +134,9 @@ def _signals(control: Control, listeners: list[Listener]) -> Iterator[None]:
                 signal.signal(number, signal.SIG_IGN)
 
 
-def check_runnable(job: Job) -> None:
+def check_runnable(job: Job, max_cost: Decimal | None) -> None:
     """Raise what can be known before a lock is taken. So far: an unknown price under a cost budget."""
-    bounded = any(budget.cost is not None for budget in job.budgets)
+    bounded = max_cost is not None or any(budget.cost is not None for budget in job.budgets)
     unknown = [use.label for use in job.models if use.model.price is None]
     if bounded and unknown:
         raise _unknown_price(unknown)

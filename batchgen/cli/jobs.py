@@ -88,8 +88,13 @@ def night_for_run(job: Job, named: str) -> str:
     return night_of(RealClock().now(), renew, offset.total_seconds() if offset else 0.0)
 
 
-def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) -> "tuple[Plan, float | None]":
-    """The job's plan against what its folder already holds, and how long it will take by what it took before."""
+def plan_of(
+    job: Job, *, night: str, limit: int | None, only: dict[str, str], retry: Sequence[str] = ()
+) -> "tuple[Plan, float | None]":
+    """The job's plan against what its folder already holds, and how long it will take by what it took before.
+
+    What ended in one of the states of `retry` counts as new.
+    """
     from batchgen.spec.expand import expand
     from batchgen.spec.plan import make_plan
     from batchgen.storage.ledger import open_reader
@@ -98,7 +103,9 @@ def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) ->
     reader = open_reader(job.output.folder)
     tasks = expand(job, night=night, limit=limit, only=only or None)
     try:
-        plan = make_plan(job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids), job))
+        plan = make_plan(
+            job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids), job, retry)
+        )
         if reader is None:
             return plan, None
         return plan, None if not plan.total("new") else plan.time_s(
@@ -112,7 +119,8 @@ def plan_of(job: Job, *, night: str, limit: int | None, only: dict[str, str]) ->
 _PLAN_WORDS = {"stored": "done", "billed": "waiting", "pending": "new", "sending": "unknown", "held": "unknown"}
 
 
-def _plan_states(states: dict[str, str], job: Job) -> dict[str, str]:
+def _plan_states(states: dict[str, str], job: Job, retry: Sequence[str]) -> dict[str, str]:
     """The ledger's states in the words of a plan: an unknown outcome that the run would try again is bought anew."""
     words = _PLAN_WORDS | ({"unknown": "new", "sending": "new"} if job.on_unknown == "retry" else {})
+    words |= dict.fromkeys(retry, "new") | ({"held": "new", "sending": "new"} if "unknown" in retry else {})
     return {task_id: words.get(state, state) for task_id, state in states.items()}

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from batchgen import __version__
+from batchgen.cli.messages import say, say_error
 from batchgen.errors import BatchgenError, Exit
 
 _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
@@ -99,40 +100,30 @@ def _run(arguments: list[str] | None) -> Exit | int:
         result: Any = cli.main(args=arguments, prog_name="batchgen", standalone_mode=False)
         return result if isinstance(result, int) else Exit.DONE
     except click.exceptions.Abort:
-        _say("stopped")
+        say("stopped")
         return Exit.SIGINT
     except click.exceptions.NoArgsIsHelpError as error:
-        _say(error.format_message())
+        say(error.format_message())
         return Exit.USAGE
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         if context is not None:
-            _say(context.get_usage())
-        _say(f"batchgen: {error.format_message()}")
+            say(context.get_usage())
+        say(f"batchgen: {error.format_message()}")
         return Exit.USAGE
     except BatchgenError as error:
-        _say(f"batchgen: {error.message}" if "\n" not in error.message else error.message)
-        if error.hint:
-            _say(f"  next: {error.hint}")
+        say_error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        _say("stopped")
+        say("stopped")
         return Exit.SIGINT
     except BrokenPipeError:
         return Exit.DONE
     except Exception as error:  # noqa: BLE001  # the last door: a bug must still end in words and an exit code
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        _say(f"batchgen: internal error: {type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}")
-        _say("  next: this is a bug; please report it. What was paid for is safe: run the same command again")
+        say(f"batchgen: internal error: {type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}")
+        say("  next: this is a bug; please report it. What was paid for is safe: run the same command again")
         return Exit.BUG
-
-
-def _say(text: str) -> None:
-    # click's echo strips colour when piped; a closed terminal must not hide the exit code.
-    try:
-        click.echo(text, err=True)
-    except OSError:
-        return
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
 
     job, environment = open_job(path, flags["sets"])
     night = night_for_run(job, flags["night"])
-    plan, time_s = plan_of(job, night=night, limit=flags["limit"], only=parse_only(flags["only"]))
+    plan, time_s = plan_of(
+        job, night=night, limit=flags["limit"], only=parse_only(flags["only"]), retry=flags.get("retry", ())
+    )
     if flags.get("as_json"):
         from batchgen.spec.plan import plan_to_json
 

@@ -1,8 +1,10 @@
 """`batchgen run`: make the pictures that are missing."""
 
 import sys
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,8 +20,12 @@ from batchgen.cli.jobs import (
     plan_of,
     set_option,
 )
-from batchgen.errors import Exit, LockedError, UsageError, worst
+from batchgen.cli.messages import say_error
+from batchgen.errors import BatchgenError, Exit, LockedError, UsageError, worst
 from batchgen.spec.job import Job
+
+if TYPE_CHECKING:
+    from batchgen.engine.run import RunOptions
 
 _ASK_ABOVE = Decimal(5)
 _RETRY = ("failed", "expired", "lost", "unknown")
@@ -69,39 +75,62 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
     opened = [(path, *open_job(path, ctx.params["sets"])) for path in jobs]
     if len(opened) > 1 and (flags["only"] or flags["limit"]):
         raise UsageError("--only and --limit are for one job at a time", "name one job")
+    # All that can be known is known before the first job spends anything.
+    ready = [
+        _Ready(path, job, environment, _options(job, environment, ctx.params)) for path, job, environment in opened
+    ]
     codes: set[Exit] = set()
-    for path, job, environment in opened:
-        codes.add(_run_one(path, job, environment, ctx.params))
+    for each in ready:
+        try:
+            codes.add(_run_one(each, ctx.params))
+        except BatchgenError as error:
+            if len(ready) == 1:
+                raise
+            say_error(error)
+            codes.add(error.exit_code)
         if codes & {Exit.SIGINT, Exit.SIGTERM}:
             break
     return worst(codes)
 
 
-def _run_one(path: Path, job: Job, environment: Environment, flags: dict[str, object]) -> Exit:
-    from batchgen.cli.execute import Display, check_runnable, execute
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A job that may start: it was read, its key is there, its options fit it."""
+
+    path: Path
+    job: Job
+    environment: Environment
+    options: "RunOptions"
+
+
+def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "RunOptions":
+    from batchgen.cli.execute import check_runnable
     from batchgen.engine.run import RunOptions
 
+    max_cost = _amount(flags["max_cost"])
+    check_runnable(job, max_cost)
+    return RunOptions(
+        night=night_for_run(job, str(flags["night"])),
+        limit=flags["limit"],  # type: ignore[arg-type]
+        only=parse_only(flags["only"]) or None,  # type: ignore[arg-type]
+        rebuy=frozenset(flags["retry"]),  # type: ignore[call-overload]
+        max_cost=max_cost,
+        key=key_for(job, environment.values),
+    )
+
+
+def _run_one(ready: _Ready, flags: dict[str, object]) -> Exit:
+    from batchgen.cli.execute import Display, execute
+
     quiet, as_json = bool(flags["quiet"]), bool(flags["as_json"])
-    only = parse_only(flags["only"])  # type: ignore[arg-type]
-    night = night_for_run(job, str(flags["night"]))
-    check_runnable(job)
-    key = key_for(job, environment.values)
     if not quiet and not as_json:
-        for line in (*environment.notes, *job.warnings):
+        for line in (*ready.environment.notes, *ready.job.warnings):
             click.echo(line, err=True)
-        if not _confirmed(job, night, only, flags):
+        if not _confirmed(ready.job, ready.options, flags):
             click.echo("nothing was sent", err=True)
             return Exit.DONE
-    options = RunOptions(
-        night=night,
-        limit=flags["limit"],  # type: ignore[arg-type]
-        only=only or None,
-        rebuy=frozenset(flags["retry"]),  # type: ignore[call-overload]
-        max_cost=_amount(flags["max_cost"]),
-        key=key,
-    )
     try:
-        exit_code, report = execute(job, options, Display(json=as_json, quiet=quiet))
+        exit_code, report = execute(ready.job, ready.options, Display(json=as_json, quiet=quiet))
     except LockedError as error:
         if flags["if_locked"] == "skip":
             if not quiet:
@@ -109,7 +138,9 @@ def _run_one(path: Path, job: Job, environment: Environment, flags: dict[str, ob
             return Exit.DONE
         raise
     if report is None:
-        click.echo(f"left at once; see `batchgen status {path}`, go on with `batchgen run {path}`", err=True)
+        click.echo(
+            f"left at once; see `batchgen status {ready.path}`, go on with `batchgen run {ready.path}`", err=True
+        )
     elif quiet and not as_json and exit_code is not Exit.DONE:
         from batchgen.views.plain import end_line
 
@@ -117,16 +148,18 @@ def _run_one(path: Path, job: Job, environment: Environment, flags: dict[str, ob
     return exit_code
 
 
-def _confirmed(job: Job, night: str, only: dict[str, str], flags: dict[str, object]) -> bool:
+def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> bool:
     """Show the plan in one line; ask, on a terminal alone, before a job without a budget costs real money."""
     from batchgen.views.tables import one_line
 
     on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     if not on_terminal:
         return True  # the log's first line says the same, and nobody could answer
-    plan, time_s = plan_of(job, night=night, limit=flags["limit"], only=only)  # type: ignore[arg-type]
+    plan, time_s = plan_of(
+        job, night=options.night, limit=options.limit, only=dict(options.only or {}), retry=tuple(options.rebuy)
+    )
     click.echo(f"{job.name}: {one_line(plan, time_s)}", err=True)
-    asks = not job.budgets and flags["max_cost"] is None and not job.provider.play_money
+    asks = not job.budgets and options.max_cost is None and not job.provider.play_money
     dear = plan.price_unknown or plan.known_cost > _ASK_ABOVE
     if flags["yes"] or not asks or not dear:
         return True

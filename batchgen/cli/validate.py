@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from batchgen.cli.jobs import jobs_argument, open_job, set_option
+from batchgen.cli.messages import say_error
 from batchgen.errors import BatchgenError, Exit, worst
 
 
@@ -29,9 +30,7 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **_flags: object) -> 
         try:
             job, environment = open_job(path, ctx.params["sets"])
         except BatchgenError as error:
-            click.echo(error.message, err=True)
-            if error.hint:
-                click.echo(f"  next: {error.hint}", err=True)
+            say_error(error)
             codes.add(error.exit_code)
             continue
         for line in (*environment.notes, *job.warnings):

@@ -87,7 +87,7 @@ def _rebuild(job: Path) -> int:
 
     from batchgen.clock import RealClock
     from batchgen.engine.rows import facts_of
-    from batchgen.storage.ledger import FILE_NAME, Ledger
+    from batchgen.storage.ledger import FILE_NAME, Ledger, sync_folder_at
     from batchgen.storage.lock import FolderLock
     from batchgen.storage.manifest import MANIFEST, read_manifest
     from batchgen.storage.rebuild import rebuild
@@ -104,16 +104,25 @@ def _rebuild(job: Path) -> int:
             return False
 
     with FolderLock(path, RealClock()):
-        stamp = time.strftime("%Y%m%dT%H%M%S")
-        for name in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"):
-            if (path / name).exists():
-                (path / name).rename(path / f"{name}.before-{stamp}")
-        ledger = Ledger(path / FILE_NAME)
+        rows = [facts_of(row) for row in read_manifest(path / MANIFEST)]
+        new = path / f"{FILE_NAME}.new"
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{new}{suffix}").unlink(missing_ok=True)
+        ledger = Ledger(new)
         try:
-            rows = [facts_of(row) for row in read_manifest(path / MANIFEST)]
             taken, left = asyncio.run(ledger.write(lambda connection: rebuild(connection, rows, is_whole)))
         finally:
             ledger.close()
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        # The log of the old ledger keeps its place beside it, so that it can still be opened.
+        for suffix in ("-wal", "-shm", ""):
+            old = path / f"{FILE_NAME}{suffix}"
+            if old.exists():
+                old.rename(path / f"{FILE_NAME}.before-{stamp}{suffix}")
+        if (path / "spool").exists():
+            (path / "spool").rename(path / f"spool.before-{stamp}")
+        new.rename(path / FILE_NAME)
+        sync_folder_at(path)
     click.echo(f"a new ledger for {path}: {taken} pictures entered, {left} left out (file missing or changed)")
     click.echo("what was paid for but not stored is not known to it; see docs/paid-work.md", err=True)
     return Exit.DONE

@@ -85,7 +85,8 @@ def wait_again(connection: sqlite3.Connection, picture_id: int) -> None:
     """A stored picture whose file is missing or changed goes back to waiting, because its link may still live."""
     connection.execute("UPDATE pictures SET state = 'waiting', stored_at = NULL WHERE picture_id = ?", (picture_id,))
     connection.execute(
-        "UPDATE tasks SET state = 'billed' WHERE task_id = (SELECT task_id FROM pictures WHERE picture_id = ?)",
+        "UPDATE tasks SET state = 'billed' WHERE task_id = (SELECT p.task_id FROM pictures p JOIN attempts a"
+        " USING (attempt_id) WHERE p.picture_id = ? AND a.purchase = tasks.purchase)",
         (picture_id,),
     )
 

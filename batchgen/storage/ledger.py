@@ -131,12 +131,25 @@ def _settle_all(items: list[_Waiting]) -> None:
 
 
 def refuse_orphans(folder: Path) -> None:
-    """Raise StorageError for a folder with a manifest and no ledger: starting afresh would buy all of it again."""
-    if (folder / MANIFEST).exists() and not (folder / FILE_NAME).exists():
+    """Raise StorageError for a folder with a manifest and no ledger, or an empty one: a run would buy all of it again."""
+    manifest = folder / MANIFEST
+    if manifest.exists() and manifest.stat().st_size and _knows_nothing(folder / FILE_NAME):
         raise StorageError(
             f"{folder} holds pictures and a manifest, but no ledger: starting afresh would buy them all again",
             f"put {FILE_NAME} back, or make a new one with `batchgen verify {folder} --rebuild`",
         )
+
+
+def _knows_nothing(path: Path) -> bool:
+    if not path.exists():
+        return True
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as ledger:
+            return ledger.execute("SELECT 1 FROM tasks LIMIT 1").fetchone() is None
+    except sqlite3.OperationalError as error:
+        return "no such table" in str(error)
+    except sqlite3.DatabaseError:
+        return False  # damaged: whoever opens it says so
 
 
 def open_reader(folder: Path) -> sqlite3.Connection | None:
@@ -174,7 +187,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if check != "ok":
             raise sqlite3.DatabaseError(check)
         schema.migrate(connection)
-        _sync_folder(path.parent)
+        sync_folder_at(path.parent)
     except sqlite3.Error as error:
         connection.close()
         raise _translated(error, path) from None
@@ -184,7 +197,8 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder_at(folder: Path) -> None:
+    """Return when the names in a folder are on the disk itself."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

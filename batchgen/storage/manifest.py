@@ -221,7 +221,7 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
             except ValueError as error:
                 raise StorageError(
                     f"{path}:{number}: not a line of a manifest ({error})",
-                    "Delete the file: the next `batchgen run` makes it again from the ledger.",
+                    "With a ledger beside it, the next `batchgen run` makes the file anew; without one, repair that line.",
                 ) from error
 
 

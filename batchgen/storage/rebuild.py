@@ -35,7 +35,7 @@ def _enter(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
     price = None if row["cost"] is None else int(row["cost"] * MILLION)
     new = connection.execute("SELECT 1 FROM tasks WHERE task_id = ?", (task_id,)).fetchone() is None
     if new:
-        name = _name(row["file_name"])
+        name = _free_name(connection, _name(row["file_name"]), task_id)
         connection.execute(
             "INSERT INTO tasks(task_id, state, label, model, name, name_key, record, purchase, created_at)"
             " VALUES (?, 'stored', ?, ?, ?, ?, ?, 1, ?)",
@@ -90,6 +90,12 @@ def _enter(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
 def _name(file_name: str) -> str:
     path = PurePosixPath(file_name)
     return str(path.with_suffix("").relative_to("images")) if path.parts[0] == "images" else str(path.with_suffix(""))
+
+
+def _free_name(connection: sqlite3.Connection, name: str, task_id: str) -> str:
+    """The name, with the task's id where another task holds it already."""
+    taken = connection.execute("SELECT 1 FROM tasks WHERE name_key = ?", (name_key(name),)).fetchone()
+    return f"{name}-{task_id[:8]}" if taken else name
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
