@@ -164,7 +164,10 @@ def test_one_signal_lets_paid_calls_end_and_the_next_run_goes_on(cli: Cli, tmp_p
     assert len(manifest(folder)) == billed
 
 
-def test_two_signals_leave_at_once_with_everything_written_down(tmp_path: Path, cli: Cli) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_two_signals_leave_at_once_with_everything_written_down(
+    number: signal.Signals, code: int, tmp_path: Path, cli: Cli
+) -> None:
     folder = tmp_path / "outputs" / "foo"
     job = write_job(tmp_path, many(4) + "limits: {concurrency: 4}\n")
     with sandbox_process(tmp_path, "--faults", "slow") as server:
@@ -174,12 +177,12 @@ def test_two_signals_leave_at_once_with_everything_written_down(tmp_path: Path, 
             assert time.monotonic() < until
             time.sleep(0.02)
         for _ in range(3):  # two that arrive together count as one
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             time.sleep(0.2)
-        code = process.wait(30)
+        ended = process.wait(30)
 
     status = json.loads(cli("status", folder, "--json", key="").out)
-    assert code == 130
+    assert ended == code
     assert status["counts"]["unknown"] == 4
 
 
