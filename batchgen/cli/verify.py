@@ -1,12 +1,12 @@
 """`batchgen verify`: read every stored picture again and compare it with the ledger."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batchgen.cli.jobs import job_argument, open_job
-from batchgen.errors import Exit, UsageError
+from batchgen.errors import Exit, StorageError, UsageError
 
 if TYPE_CHECKING:
     from batchgen.storage.audit import Checked
@@ -80,49 +80,38 @@ def _say(job: Path, checked: "Checked") -> None:
 
 
 def _rebuild(job: Path) -> int:
-    """A new ledger beside the old one, which is kept under another name."""
+    """A new ledger in the old one's place, which is kept under another name."""
     import asyncio
-    import hashlib
     import time
 
     from batchgen.clock import RealClock
-    from batchgen.engine.rows import facts_of
-    from batchgen.storage.ledger import FILE_NAME, Ledger, sync_folder_at
     from batchgen.storage.lock import FolderLock
-    from batchgen.storage.manifest import MANIFEST, read_manifest
-    from batchgen.storage.rebuild import rebuild
+    from batchgen.storage.manifest import MANIFEST
+    from batchgen.storage.rebuild import rebuild_folder
 
     path = job if job.is_dir() else open_job(job)[0].output.folder
     if not (path / MANIFEST).exists():
         raise UsageError(f"{path} holds no {MANIFEST}: there is nothing to make a ledger from", "run the job instead")
-
-    def is_whole(file_name: str, sha256: str) -> bool:
-        try:
-            with (path / file_name).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-        except OSError:
-            return False
-
     with FolderLock(path, RealClock()):
-        rows = [facts_of(row) for row in read_manifest(path / MANIFEST)]
-        new = path / f"{FILE_NAME}.new"
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{new}{suffix}").unlink(missing_ok=True)
-        ledger = Ledger(new)
-        try:
-            taken, left = asyncio.run(ledger.write(lambda connection: rebuild(connection, rows, is_whole)))
-        finally:
-            ledger.close()
-        stamp = time.strftime("%Y%m%dT%H%M%S")
-        # The log of the old ledger keeps its place beside it, so that it can still be opened.
-        for suffix in ("-wal", "-shm", ""):
-            old = path / f"{FILE_NAME}{suffix}"
-            if old.exists():
-                old.rename(path / f"{FILE_NAME}.before-{stamp}{suffix}")
-        if (path / "spool").exists():
-            (path / "spool").rename(path / f"spool.before-{stamp}")
-        new.rename(path / FILE_NAME)
-        sync_folder_at(path)
+        rows = _rows(path / MANIFEST)
+        taken, left = asyncio.run(rebuild_folder(path, rows, time.strftime("%Y%m%dT%H%M%S")))
     click.echo(f"a new ledger for {path}: {taken} pictures entered, {left} left out (file missing or changed)")
     click.echo("what was paid for but not stored is not known to it; see docs/paid-work.md", err=True)
     return Exit.DONE
+
+
+def _rows(manifest: Path) -> list[dict[str, Any]]:
+    """The manifest's rows as facts. Raises StorageError for a line that is not one."""
+    from batchgen.engine.rows import facts_of
+    from batchgen.storage.manifest import read_manifest
+
+    rows = []
+    for row in read_manifest(manifest):
+        try:
+            rows.append(facts_of(row))
+        except (ValueError, ArithmeticError):
+            raise StorageError(
+                f"{manifest}: the line of {row.file_name} holds a value that cannot be read",
+                "repair or remove that one line, then give the same command again",
+            ) from None
+    return rows

@@ -132,17 +132,22 @@ def _settle_all(items: list[_Waiting]) -> None:
 
 def refuse_orphans(folder: Path) -> None:
     """Raise StorageError for a folder with a manifest and no ledger, or an empty one: a run would buy all of it again."""
-    manifest = folder / MANIFEST
-    if manifest.exists() and manifest.stat().st_size and _knows_nothing(folder / FILE_NAME):
-        raise StorageError(
-            f"{folder} holds pictures and a manifest, but no ledger: starting afresh would buy them all again",
-            f"put {FILE_NAME} back, or make a new one with `batchgen verify {folder} --rebuild`",
-        )
+    manifest, ledger = folder / MANIFEST, folder / FILE_NAME
+    if not manifest.exists():
+        return
+    if not ledger.exists():  # an empty manifest, too: pictures may be paid for and not on disk yet
+        what = "no ledger"
+    elif manifest.stat().st_size and _knows_nothing(ledger):
+        what = "its ledger is empty"
+    else:
+        return
+    raise StorageError(
+        f"{folder} holds a manifest of pictures, but {what}: starting afresh would buy them all again",
+        f"put the right {FILE_NAME} back, or make a new one with `batchgen verify {folder} --rebuild`",
+    )
 
 
 def _knows_nothing(path: Path) -> bool:
-    if not path.exists():
-        return True
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as ledger:
             return ledger.execute("SELECT 1 FROM tasks LIMIT 1").fetchone() is None

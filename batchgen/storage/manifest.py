@@ -221,7 +221,7 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
             except ValueError as error:
                 raise StorageError(
                     f"{path}:{number}: not a line of a manifest ({error})",
-                    "With a ledger beside it, the next `batchgen run` makes the file anew; without one, repair that line.",
+                    "Repair or remove that one line, then give the same command again. Keep the other lines.",
                 ) from error
 
 

@@ -1,16 +1,93 @@
 """A ledger made anew from the pictures and the manifest, for a folder whose ledger was lost or damaged.
 
 It takes only what can be seen: pictures whose file is there with the hash that the manifest names. What was paid for
-and not yet stored cannot be known from files, and is not invented.
+and not yet stored cannot be known from files, and is not invented. The new ledger is whole before the old one is moved,
+and nothing is deleted: a failure leaves the folder as it was.
 """
 
+import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from batchgen.errors import StorageError
+from batchgen.storage.disk import in_words
+from batchgen.storage.ledger import FILE_NAME, Ledger, sync_folder_at
 from batchgen.storage.purchases import MILLION, dump_json, name_key
+
+_NEW = f"{FILE_NAME}.new"
+_SPOOL = "spool"
+_PARTS = ("", "-wal", "-shm")
+
+
+async def rebuild_folder(folder: Path, rows: Sequence[dict[str, Any]], stamp: str) -> tuple[int, int]:
+    """Give a folder a ledger made of its manifest's `rows`; the caller holds the folder's lock.
+
+    What stood there is kept with `stamp` in its name: the old ledger with its log, and the answers in `spool/`, which
+    belong to the old ledger's calls. Returns how many pictures were taken and how many were left out. Raises
+    StorageError when none of the pictures is there, or when the disk refuses.
+    """
+    with in_words(folder):
+        _remove_new(folder)
+    ledger = Ledger(folder / _NEW)
+    try:
+        taken, left_out = await ledger.write(
+            lambda connection: rebuild(connection, rows, lambda name, sha256: _is_whole(folder / name, sha256))
+        )
+    finally:
+        ledger.close()
+    with in_words(folder):
+        if rows and not taken:
+            _remove_new(folder)
+            raise StorageError(
+                f"{folder}: none of the {len(rows)} pictures in the manifest is there unchanged; nothing was done",
+                "put the pictures back; to buy all of them again, move the folder away",
+            )
+        if (folder / f"{_NEW}-wal").exists():  # what stands only in a log would not move with the file
+            raise StorageError(f"{folder / _NEW} could not be finished; nothing else was changed", "try again")
+        _put_in_place(folder, stamp)
+    return taken, left_out
+
+
+def _remove_new(folder: Path) -> None:
+    for part in _PARTS:
+        (folder / f"{_NEW}{part}").unlink(missing_ok=True)
+
+
+def _put_in_place(folder: Path, stamp: str) -> None:
+    kept = _unused(folder, stamp)
+    # The ledger before its log: a folder without a ledger is refused, a ledger without its log looks whole and is not.
+    for part in _PARTS:
+        old = folder / f"{FILE_NAME}{part}"
+        if old.exists():
+            old.rename(folder / f"{FILE_NAME}.before-{kept}{part}")
+    spool = folder / _SPOOL
+    if spool.is_dir() and any(spool.iterdir()):
+        spool.rename(folder / f"{_SPOOL}.before-{kept}")
+    sync_folder_at(folder)
+    (folder / _NEW).replace(folder / FILE_NAME)
+    sync_folder_at(folder)
+
+
+def _unused(folder: Path, stamp: str) -> str:
+    """The stamp, with a number where a rebuild of the same second used it: nothing kept is ever overwritten."""
+    number, unused = 1, stamp
+    while any((folder / f"{name}.before-{unused}").exists() for name in (FILE_NAME, f"{FILE_NAME}-wal", _SPOOL)):
+        number += 1
+        unused = f"{stamp}-{number}"
+    return unused
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    """Whether the file has that hash. One that cannot be read is an error: left out, it would be bought again."""
+    with in_words(path):
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
 
 def rebuild(
@@ -93,9 +170,11 @@ def _name(file_name: str) -> str:
 
 
 def _free_name(connection: sqlite3.Connection, name: str, task_id: str) -> str:
-    """The name, with the task's id where another task holds it already."""
-    taken = connection.execute("SELECT 1 FROM tasks WHERE name_key = ?", (name_key(name),)).fetchone()
-    return f"{name}-{task_id[:8]}" if taken else name
+    """The name, with the task's id where another task holds it: `foo-2` may be a name or another's second picture."""
+    for free in (name, f"{name}-{task_id[:8]}"):
+        if connection.execute("SELECT 1 FROM tasks WHERE name_key = ?", (name_key(free),)).fetchone() is None:
+            return free
+    return f"{name}-{task_id}"
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:

@@ -116,6 +116,16 @@ def test_an_unknown_outcome_counts_as_spent_and_is_tried_again_once_with_the_sam
     assert life.maybe == 200_000
 
 
+def test_the_one_further_try_is_one_in_a_life_and_not_one_in_a_run(connection: sqlite3.Connection) -> None:
+    for number in range(100):
+        made = started(connection, intent(f"other{number}"))
+        bill(connection, made.attempt_id, ending(), [NewPicture(0, "u", None)], 1.0)
+    for run_id in ("r1", "r2"):
+        lose_track(connection, started(connection, intent(run_id=run_id)).attempt_id, ending("no_answer"))
+
+    assert begin(connection, intent(run_id="r3"), ()) == Declined("held")
+
+
 def test_a_retry_of_an_unknown_outcome_that_was_refused_for_now_may_be_made_again(
     connection: sqlite3.Connection,
 ) -> None:
