@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 import zlib
@@ -45,9 +44,6 @@ def open_folder(path: Path) -> "Iterator[tuple[ResultFolder, Ledger]]":
 
 def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict[str, Any] | None]:
     """Run a job in this process to its end; its exit code and its report (None when it was cut short)."""
-    # What was imported lives as long as the process: looking through it again and again is work for nothing.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
     control = Control()
     with open_folder(job.output.folder) as (folder, ledger):
         try:
