@@ -105,6 +105,9 @@ def _fixed(text: str, at: int) -> str:
     if not at and re.match(r"^\s*-\s", text):
         lead = re.match(r"^\s*(?:-\s+)+", text)[0]  # type: ignore[index]
         body = text[len(lead) :].rstrip()
+    if body.startswith("[") and body.endswith("]"):  # a list in one line: its last text was cut
+        *others, last = body[1:-1].split(",")
+        return _shown(lead + "[" + ", ".join([*(each.strip() for each in others), quoted(last.strip())]) + "]")
     return _shown(lead + quoted(body))
 
 

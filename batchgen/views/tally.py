@@ -61,7 +61,7 @@ class Wait:
         """Such as `flux.1-dev: rate limited, resuming 14:03:20`."""
         who = ", ".join(self.labels) if len(self.labels) <= 2 else f"{len(self.labels)} models"
         if self.stopped:
-            return f"{who}: stopped, {self.reason}" if self.reason else f"{who}: stopped"
+            return f"{who}: stopped, {self.reason.removeprefix('stopped ')}" if self.reason else f"{who}: stopped"
         until = "" if self.until is None else f", resuming {moment(self.until, now)}"
         return f"{who}: {self.reason or 'paused'}{until}"
 

@@ -12,6 +12,7 @@ from batchgen.spec.schema import JobFile
 @pytest.mark.parametrize(
     ("given", "said", "right"),
     [
+        ("prompts: [a cup, a lamp #2]\n", "everything from ` #` on is a comment", 'prompts: [a cup, "a lamp #2"]'),
         ("prompts:\n  - {style} city\n", "a text that begins with { needs quotes", '- "{style} city"'),
         ("prompts:\n  - {{style}} city\n", "a text that begins with { needs quotes", '- "{{style}} city"'),
         ("prompts:\n  - {style}\n", "a text that begins with { needs quotes", '- "{style}"'),
