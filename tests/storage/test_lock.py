@@ -8,7 +8,7 @@ import pytest
 
 from batchgen.clock import VirtualClock
 from batchgen.errors import Exit, LockedError, StorageError
-from batchgen.storage.lock import LOCK_FILE, FolderLock
+from batchgen.storage.lock import LOCK_FILE, FolderLock, is_held
 
 HOLD = """
 import subprocess, sys
@@ -116,3 +116,20 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="a file"):
         FolderLock(tmp_path / "file" / "out", VirtualClock()).acquire()
+
+
+def test_a_folder_is_known_to_be_held_while_another_process_holds_it_and_no_longer(tmp_path: Path) -> None:
+    assert not is_held(tmp_path / "never made")
+    assert not is_held(tmp_path)
+    with hold(tmp_path) as other:
+        assert said(other) == "held"
+        signed = (tmp_path / LOCK_FILE).read_bytes()
+        assert is_held(tmp_path)
+        assert is_held(tmp_path)  # asking does not free it
+        assert (tmp_path / LOCK_FILE).read_bytes() == signed
+        other.communicate()
+
+    assert (tmp_path / LOCK_FILE).exists()
+    assert not is_held(tmp_path)
+    with FolderLock(tmp_path, VirtualClock()):
+        assert is_held(tmp_path)  # also when it is this process

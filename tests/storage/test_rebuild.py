@@ -1,0 +1,183 @@
+import asyncio
+import hashlib
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchgen.errors import StorageError
+from batchgen.storage.ledger import FILE_NAME, MANIFEST, Ledger, refuse_orphans
+from batchgen.storage.rebuild import rebuild_folder
+
+STAMP = "20260501T120000"
+
+
+def fact(folder: Path, file_name: str, task: str, *, picture: int = 1, price: int | None = None) -> dict[str, Any]:
+    """A row of the manifest, with its file in the folder."""
+    content = f"{task} {file_name}".encode()
+    (folder / file_name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file_name).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    texts = dict.fromkeys(("prompt_id", "row", "prompt", "provider", "night", "request_id", "run_id"), "")
+    numbers = {"seed": 1, "try": 1, "index": 0, "bytes": len(content), "width": 1, "height": 1, "latency_s": 1.0}
+    made = {"created_at": 1000.0, "label": "dev", "model": "m/dev", "currency": "CNY", "cost": price, "format": "png"}
+    lists: dict[str, Any] = {"vars": {}, "params": {}, "flags": []}
+    hashes = {"sha256": digest, "source_sha256": digest}
+    who = {"file_name": file_name, "task_id": task.ljust(64, "0"), "picture": picture}
+    return texts | numbers | made | lists | hashes | who
+
+
+def rebuilt(folder: Path, rows: list[dict[str, Any]]) -> tuple[int, int]:
+    return asyncio.run(rebuild_folder(folder, rows, STAMP))
+
+
+def old_ledger(folder: Path, *, with_log: bool = False) -> None:
+    """A ledger that knows a note, which stands in its log alone when a killed run left one."""
+    ledger = Ledger(folder / "making.sqlite3")
+    for suffix in ("", "-wal", "-shm") if with_log else ():
+        shutil.copy(folder / f"making.sqlite3{suffix}", folder / f"{FILE_NAME}{suffix}")
+    ledger.close()
+    if not with_log:
+        (folder / "making.sqlite3").rename(folder / FILE_NAME)
+
+
+def values(path: Path, question: str) -> list[Any]:
+    connection = sqlite3.connect(path)
+    try:
+        return [row[0] for row in connection.execute(question)]
+    finally:
+        connection.close()
+
+
+def test_a_second_picture_named_as_another_task_leaves_both_in_the_ledger(tmp_path: Path) -> None:
+    rows = [
+        fact(tmp_path, "images/p/foo-2.png", "aaa", picture=2),
+        fact(tmp_path, "images/p/foo-2.webp", "bbb"),
+        fact(tmp_path, "images/p/FOO-2.gif", "ccc"),
+    ]
+
+    assert rebuilt(tmp_path, rows) == (3, 0)
+
+    names = values(tmp_path / FILE_NAME, "SELECT name FROM tasks ORDER BY task_id")
+    assert names == ["p/foo-2", "p/foo-2-bbb00000", "p/FOO-2-ccc00000"]
+
+
+def test_a_name_taken_with_its_short_id_too_gets_the_whole_id(tmp_path: Path) -> None:
+    rows = [
+        fact(tmp_path, "images/p/foo.png", "aaa"),
+        fact(tmp_path, "images/p/foo-bbb00000.png", "ccc"),
+        fact(tmp_path, "images/p/foo.webp", "bbb"),
+    ]
+
+    assert rebuilt(tmp_path, rows) == (3, 0)
+
+
+def test_the_old_ledger_keeps_its_log_and_can_still_be_opened(tmp_path: Path) -> None:
+    old_ledger(tmp_path, with_log=True)
+    log = (tmp_path / f"{FILE_NAME}-wal").read_bytes()
+    assert log
+
+    rebuilt(tmp_path, [fact(tmp_path, "images/a.png", "aaa")])
+
+    old = tmp_path / f"{FILE_NAME}.before-{STAMP}"
+    assert Path(f"{old}-wal").read_bytes() == log
+    assert values(old, "SELECT COUNT(*) FROM tasks") == [0]
+    assert values(tmp_path / FILE_NAME, "SELECT state FROM tasks") == ["stored"]
+
+
+def test_answers_of_the_old_ledger_are_kept_aside(tmp_path: Path) -> None:
+    old_ledger(tmp_path)
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "1-abc.body").write_bytes(b"paid for")
+
+    rebuilt(tmp_path, [fact(tmp_path, "images/a.png", "aaa")])
+
+    assert (tmp_path / f"spool.before-{STAMP}" / "1-abc.body").read_bytes() == b"paid for"
+    assert not (tmp_path / "spool").exists()
+
+
+def test_two_rebuilds_in_one_second_overwrite_nothing(tmp_path: Path) -> None:
+    old_ledger(tmp_path)
+    first = (tmp_path / FILE_NAME).read_bytes()
+    rows = [fact(tmp_path, "images/a.png", "aaa")]
+
+    rebuilt(tmp_path, rows)
+    second = (tmp_path / FILE_NAME).read_bytes()
+    rebuilt(tmp_path, rows)
+
+    assert (tmp_path / f"{FILE_NAME}.before-{STAMP}").read_bytes() == first
+    assert (tmp_path / f"{FILE_NAME}.before-{STAMP}-2").read_bytes() == second
+
+
+def test_without_any_of_its_pictures_nothing_is_changed(tmp_path: Path) -> None:
+    old_ledger(tmp_path)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    rows = [fact(tmp_path, "images/a.png", "aaa")]
+    (tmp_path / "images" / "a.png").unlink()
+
+    with pytest.raises(StorageError, match="none of the 1 pictures"):
+        rebuilt(tmp_path, rows)
+
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+    assert [path.name for path in tmp_path.glob("ledger*")] == [FILE_NAME]
+
+
+def test_a_picture_that_cannot_be_read_is_not_taken_for_missing(tmp_path: Path) -> None:
+    old_ledger(tmp_path)
+    rows = [fact(tmp_path, "images/a.png", "aaa"), fact(tmp_path, "images/b.png", "bbb")]
+    (tmp_path / "images" / "b.png").unlink()
+    (tmp_path / "images" / "b.png").symlink_to("b.png")  # a loop: the system refuses to say whether it is there
+
+    with pytest.raises(StorageError, match=r"b\.png"):
+        rebuilt(tmp_path, rows)
+
+    assert not list(tmp_path.glob("*.before-*"))
+
+
+def test_a_rebuild_cut_short_never_leaves_a_ledger_without_its_log(tmp_path: Path) -> None:
+    old_ledger(tmp_path, with_log=True)
+    (tmp_path / MANIFEST).write_text("a line\n")
+    (tmp_path / f"{FILE_NAME}.before-{STAMP}-shm").mkdir()  # in the way of the third move
+
+    with pytest.raises(StorageError):
+        rebuilt(tmp_path, [fact(tmp_path, "images/a.png", "aaa")])
+
+    assert not (tmp_path / FILE_NAME).exists()
+    with pytest.raises(StorageError, match="no ledger"):
+        refuse_orphans(tmp_path)
+
+
+def test_what_an_earlier_rebuild_left_half_made_is_no_part_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / f"{FILE_NAME}.new").write_bytes(b"half a ledger")
+    (tmp_path / f"{FILE_NAME}.new-wal").write_bytes(b"half a log")
+
+    assert rebuilt(tmp_path, [fact(tmp_path, "images/a.png", "aaa")]) == (1, 0)
+
+    assert [path.name for path in tmp_path.glob("ledger*")] == [FILE_NAME]
+
+
+@pytest.mark.parametrize("lines", ["", "a line\n"])
+def test_a_manifest_without_a_ledger_is_never_started_afresh(tmp_path: Path, lines: str) -> None:
+    (tmp_path / MANIFEST).write_text(lines)
+
+    with pytest.raises(StorageError, match="no ledger") as caught:
+        refuse_orphans(tmp_path)
+
+    assert "--rebuild" in caught.value.hint
+
+
+def test_a_ledger_without_tasks_is_refused_only_beside_a_manifest_with_lines(tmp_path: Path) -> None:
+    old_ledger(tmp_path)
+    refuse_orphans(tmp_path)
+    (tmp_path / MANIFEST).touch()
+    refuse_orphans(tmp_path)
+    (tmp_path / MANIFEST).write_text("a line\n")
+
+    with pytest.raises(StorageError, match="its ledger is empty"):
+        refuse_orphans(tmp_path)
+
+    (tmp_path / FILE_NAME).write_bytes(b"")
+    with pytest.raises(StorageError, match="its ledger is empty"):
+        refuse_orphans(tmp_path)
