@@ -97,9 +97,13 @@ def _displayed(display: Display) -> Iterator[list[Listener]]:
 
 def _view() -> AbstractContextManager[Any]:
     if sys.stderr.isatty():
+        from rich.console import Console
+
         from batchgen.views.live import LiveView
 
-        return LiveView()
+        console = Console(stderr=True)
+        if not console.is_dumb_terminal:  # one that cannot move its cursor gets lines
+            return LiveView(console)
     from batchgen.views.plain import PlainLines
 
     return PlainLines(sys.stderr)

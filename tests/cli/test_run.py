@@ -81,29 +81,30 @@ def test_the_plan_of_a_retry_counts_and_prices_what_it_would_buy(
 
 def test_a_person_is_asked_before_what_was_lost_is_bought_again_for_much_money(tmp_path: Path) -> None:
     path = job_of(tmp_path, seeds=60)
-    job = load_job(path, environment={})
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TERM": "dumb",
+        "MODELVERSE_API_KEY": "sk-test-0123456789abcdef",
+        "MODELVERSE_BASE_URL": "http://127.0.0.1:9/v1",
+    }
+    job = load_job(path, environment=environment)
     ledger_with(job, ["lost"] * 60)
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "batchgen", "run", str(path), "--retry", "lost"],
         stdin=theirs,
         stdout=subprocess.DEVNULL,
         stderr=theirs,
-        env={
-            "PATH": os.environ["PATH"],
-            "TERM": "dumb",
-            "MODELVERSE_API_KEY": "sk-test-0123456789abcdef",
-            "MODELVERSE_BASE_URL": "http://127.0.0.1:9/v1",
-        },
-    )
-    os.close(theirs)
-    os.write(ours, b"n\n")
-    said = b""
-    while chunk := _read(ours):
-        said += chunk
-    os.close(ours)
+        env=environment,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"n\n")
+        said = b""
+        while chunk := _read(ours):
+            said += chunk
+        os.close(ours)
 
-    assert process.wait(30) == 0, said
+    assert process.returncode == 0, said
     assert b"60 new" in said
     assert b"6.00" in said
     assert b"no budget" in said
