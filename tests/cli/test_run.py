@@ -80,7 +80,7 @@ def test_the_plan_of_a_retry_counts_and_prices_what_it_would_buy(
 
 
 def test_a_person_is_asked_before_what_was_lost_is_bought_again_for_much_money(tmp_path: Path) -> None:
-    path = job_of(tmp_path, seeds=60)
+    path = job_of(tmp_path, "limits: {give_up_after: 1s}\n", seeds=60)
     environment = {
         "PATH": os.environ["PATH"],
         "TERM": "dumb",
