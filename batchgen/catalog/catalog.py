@@ -133,11 +133,6 @@ class Model:
         """The id after its first `/`, with `/` as `-`: what `{model}` is in file names, and the default label."""
         return self.id.partition("/")[2].replace("/", "-") or self.id
 
-    @property
-    def picture_field(self) -> str | None:
-        """`image` or `images` when an input picture is required, else None."""
-        return next((name for name in ("image", "images") if name in self.required), None)
-
     def as_json(self) -> dict[str, Any]:
         """The model in JSON's own types; an unknown price is null."""
         return {

@@ -44,8 +44,6 @@ class Pool:
         self._filling = asyncio.Lock()
         self._exhausted = False
         self._not_found = 0
-        self.held = 0
-        """Tasks of unknown outcome that wait for a decision."""
         self.left_out = 0
         """Tasks whose input picture changed or went."""
         self.failure: Exception | None = None
@@ -81,8 +79,6 @@ class Pool:
                 self._ready.appendleft(task)
             elif verdict.declined == "budget":
                 await self._budget_is_full(task, verdict.message)
-            elif verdict.declined == "held":
-                self.held += 1
             elif verdict.declined == "input":
                 self.left_out += 1
 
@@ -175,8 +171,6 @@ class Pool:
             state = known.get(task.task_id, "pending")
             if state in self._run.to_buy:
                 self._ready.append(task)
-            elif state in {"unknown", "held"}:
-                self.held += 1
 
 
 def retry_after_seconds(retry_after: str, date: str) -> float | None:

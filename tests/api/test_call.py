@@ -1,6 +1,7 @@
 """The paid call against a server of raw bytes: whether it left, how it ended, what is told."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -171,6 +172,14 @@ async def test_the_wish_to_wait_and_the_servers_clock_are_told() -> None:
         answer = await post(url)
 
     assert (answer.retry_after, answer.date) == ("7", "Mon, 01 Jan 2024 00:00:00 GMT")
+
+
+async def test_an_answer_that_came_compressed_is_read_all_the_same() -> None:
+    body = gzip.compress(b'{"data": [{"url": "https://x/1"}]}')
+    async with raw_server(answering(http("200 OK", body, "Content-Encoding: gzip"))) as url:
+        answer = await post(url)
+
+    assert answer.body == b'{"data": [{"url": "https://x/1"}]}'
 
 
 async def test_no_trouble_ever_names_the_key() -> None:

@@ -186,3 +186,10 @@ async def test_a_dead_link_is_believed_after_two_minutes_and_bought_again_only_w
     assert after_two == 1
     assert any("--retry expired" in command for command in first["next"])
     assert third["counts"]["done"] == 1
+
+
+async def test_a_paid_answer_without_a_picture_is_kept_as_the_proof(bench: Bench, sandboxes: StartSandbox) -> None:
+    await bench.go("prompts: ['cup [[fault:no-data]]']\n" + DEV, await sandboxes())
+
+    (kept,) = (bench.folder / "unusable").iterdir()
+    assert json.loads(kept.read_bytes())["data"] == []
