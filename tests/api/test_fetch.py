@@ -82,7 +82,18 @@ async def test_a_dead_link_is_told_from_a_failed_download(store: Store, name: st
 
 @pytest.mark.parametrize(
     "link",
-    ["/hop9", "/inner", "/packed", "/huge", "http://[broken", "ftp://x/y", "file:///etc/passwd", "http://10.0.0.1/x", "https://u:p@example.com/x", "https://x:99999999/y"],
+    [
+        "/hop9",
+        "/inner",
+        "/packed",
+        "/huge",
+        "http://[broken",
+        "ftp://x/y",
+        "file:///etc/passwd",
+        "http://10.0.0.1/x",
+        "https://u:p@example.com/x",
+        "https://x:99999999/y",
+    ],
 )
 async def test_what_no_result_link_has_a_reason_to_be_is_refused_for_good(store: Store, link: str) -> None:
     with pytest.raises(FetchFailed) as failed:
