@@ -1,7 +1,8 @@
 """Wires one run together: lock, ledger, embedded sandbox, displays, signals. Shared by `run` and `recover`."""
 
 import asyncio
-import contextlib
+import os
+import resource
 import signal
 import sys
 import zlib
@@ -12,14 +13,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from batchgen.cli.messages import say_error
 from batchgen.clock import RealClock
 from batchgen.engine.run import Control, RunOptions, run
-from batchgen.errors import BatchgenError, Exit, UsageError
-from batchgen.events import Listener, Notice
+from batchgen.errors import BatchgenError, Exit, StorageError, UsageError
+from batchgen.events import Listener
 from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
 from batchgen.storage.lock import FolderLock
+
+_PATIENCE_S = 60.0
+_LEAVE_WITHIN_S = 1.8
+_FILES_WANTED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +51,30 @@ def open_folder(path: Path) -> "Iterator[tuple[ResultFolder, Ledger]]":
 def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict[str, Any] | None]:
     """Run a job in this process to its end; its exit code and its report (None when it was cut short)."""
     control = Control()
+    _raise_file_limit()
     with open_folder(job.output.folder) as (folder, ledger):
         try:
             report = asyncio.run(_execute(job, options, display, folder, ledger, control))
         except asyncio.CancelledError:
             return control.exit_code or Exit.SIGINT, None
+    if report["error"] is not None and not display.json:
+        say_error(StorageError(**report["error"]))
     return Exit(report["exit_code"]), report
+
+
+def _raise_file_limit() -> None:
+    """Allow this process as many open files as a busy run needs, where the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(_FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _execute(
     job: Job, options: RunOptions, display: Display, folder: ResultFolder, ledger: Ledger, control: Control
 ) -> dict[str, Any]:
     async with _provider(job, options) as connected:
-        with _displayed(display) as listeners, _signals(control, listeners):
+        with _displayed(display) as listeners, _signals(control):
             return await run(job, connected, folder, ledger, clock=RealClock(), listeners=listeners, control=control)
 
 
@@ -110,22 +127,28 @@ def _view() -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _signals(control: Control, listeners: list[Listener]) -> Iterator[None]:
-    """The first signal lets calls in flight end; a second one leaves now, with everything committed."""
+def _signals(control: Control) -> Iterator[None]:
+    """The first signal lets calls in flight end; a second one leaves now, with everything committed.
+
+    Ctrl-C waits as long as the calls take. TERM and HUP come from programs, which kill what does not end soon: a minute.
+    """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
     codes = {signal.SIGINT: Exit.SIGINT, signal.SIGTERM: Exit.SIGTERM, signal.SIGHUP: Exit.SIGTERM}
 
+    def leave() -> None:
+        task.cancel()
+        # What was answered is being committed. Should the disk hang, the next run finds it as a crash would leave it.
+        loop.call_later(_LEAVE_WITHIN_S, os._exit, int(control.exit_code or Exit.SIGINT))
+
     def stop(number: signal.Signals) -> None:
         if control.exit_code is not None:
-            task.cancel()
+            leave()
             return
         control.stop(codes[number])
-        message = "stopping: calls in flight are paid for, so their answers are awaited; again to leave now"
-        for listener in listeners:
-            with contextlib.suppress(Exception):
-                listener(Notice(at=RealClock().now(), level="warning", message=message))
+        if number is not signal.SIGINT:
+            loop.call_later(_PATIENCE_S, leave)
 
     for number in codes:
         loop.add_signal_handler(number, stop, number)

@@ -48,7 +48,16 @@ Examples:
 @set_option
 @click.option("--max-cost", metavar="AMOUNT", help="Spend at most this much in this run, in the provider's currency.")
 @click.option(
+    "--deadline", metavar="TIME", help="Start no call that is unlikely to end by then: a length (6h) or a time (06:30)."
+)
+@click.option(
     "--retry", multiple=True, type=click.Choice(_RETRY), help="Also buy what ended this way before; repeatable."
+)
+@click.option(
+    "--drop",
+    multiple=True,
+    type=click.Choice(("unknown",)),
+    help="Close calls of unknown outcome as paid and lost, instead of buying them again.",
 )
 @night_option
 @click.option("--dry-run", is_flag=True, default=False, help="Only show the plan.")
@@ -108,13 +117,18 @@ def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "R
     from batchgen.engine.run import RunOptions
 
     max_cost = _amount(flags["max_cost"])
+    rebuy, drop = frozenset(flags["retry"]), frozenset(flags["drop"])  # type: ignore[call-overload]
+    if rebuy & drop:
+        raise UsageError("--retry unknown buys again what --drop unknown closes", "give one of them")
     check_runnable(job, max_cost)
     return RunOptions(
         night=night_for_run(job, str(flags["night"])),
         limit=flags["limit"],  # type: ignore[arg-type]
         only=parse_only(flags["only"]) or None,  # type: ignore[arg-type]
-        rebuy=frozenset(flags["retry"]),  # type: ignore[call-overload]
+        rebuy=rebuy,
+        drop=drop,
         max_cost=max_cost,
+        deadline_s=_seconds_until(flags["deadline"]),
         key=key_for(job, environment.values),
     )
 
@@ -141,7 +155,8 @@ def _run_one(ready: _Ready, flags: dict[str, object]) -> Exit:
         click.echo(
             f"left at once; see `batchgen status {ready.path}`, go on with `batchgen run {ready.path}`", err=True
         )
-    elif quiet and not as_json and exit_code is not Exit.DONE:
+        return exit_code
+    if quiet and not as_json and exit_code is not Exit.DONE:
         from batchgen.views.plain import end_line
 
         click.echo(end_line(report), err=True)
@@ -164,6 +179,20 @@ def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> boo
     if flags["yes"] or not asks or not dear:
         return True
     return click.confirm("This job has no budget. Buy these pictures?", default=False, err=True)
+
+
+def _seconds_until(deadline: object) -> float | None:
+    from batchgen.clock import RealClock
+    from batchgen.spec.durations import until
+
+    if deadline is None:
+        return None
+    seconds = until(str(deadline), RealClock().now())
+    if seconds is None:
+        raise UsageError(
+            f"--deadline {deadline} is no length of time and no time of day", "write it as --deadline 6h or 06:30"
+        )
+    return seconds
 
 
 def _amount(text: object) -> Decimal | None:

@@ -8,6 +8,7 @@ import base64
 import datetime
 import functools
 import logging
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from urllib.parse import quote
 
 from batchgen.api.call import Caller
 from batchgen.clock import Clock
+from batchgen.engine.endpoint import Stop
 from batchgen.engine.inputs import Inputs
-from batchgen.errors import StorageError
+from batchgen.errors import Exit, StorageError
 from batchgen.events import Event, Listener, Notice, PictureGone
 from batchgen.spec.job import Budget, Job
 from batchgen.storage.files import ResultFolder
@@ -27,6 +29,7 @@ from batchgen.storage.purchases import MILLION, Cap, scopes_of
 
 if TYPE_CHECKING:
     from batchgen.engine.downloads import Downloads
+    from batchgen.engine.space import Space
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +38,7 @@ DEFAULT_TIMEOUT_S = 300.0
 _TEXT_AT_MOST = 500
 _UNUSABLE_AT_MOST = 1024 * 1024
 _WRITE_TRIES = 60
+_LATENCIES_KEPT = 100
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +58,12 @@ class RunContext:
     max_cost: Decimal | None = None
     rebuy: frozenset[str] = frozenset()
     secret: str | None = field(default=None, repr=False)
+    deadline: float | None = None
+    """When no call may leave any more, in monotonic seconds."""
     calls_in_flight: int = 0
+    latencies: dict[str, "deque[float]"] = field(default_factory=dict)
+    """How long the latest paid calls of each model took, in seconds, by label."""
+    _space: "Space | None" = None
     _caller: Caller | None = None
     _downloads: "Downloads | None" = None
 
@@ -69,6 +78,35 @@ class RunContext:
         """The stage that paid pictures go to."""
         assert self._downloads is not None
         return self._downloads
+
+    @property
+    def space(self) -> "Space":
+        """The disk of the output folder, as the buying sees it."""
+        assert self._space is not None
+        return self._space
+
+    @space.setter
+    def space(self, space: "Space") -> None:
+        self._space = space
+
+    def note_latency(self, label: str, latency_s: float) -> None:
+        """A paid call of the model took that long."""
+        self.latencies.setdefault(label, deque(maxlen=_LATENCIES_KEPT)).append(latency_s)
+
+    def too_late_for(self, label: str) -> bool:
+        """Whether a call of the model that leaves now is unlikely to end before the deadline.
+
+        It is taken to last as long as 19 of 20 did lately.
+        """
+        if self.deadline is None:
+            return False
+        known = sorted(self.latencies.get(label, ()))
+        expected_s = known[min(len(known) - 1, int(0.95 * len(known)))] if known else 0.0
+        return self.clock.monotonic() + expected_s >= self.deadline
+
+    def deadline_stop(self) -> Stop:
+        """What ends the buying at the deadline."""
+        return Stop("the deadline is reached", Exit.UNAVAILABLE)
 
     def connect(self, *, caller: Caller | None, downloads: "Downloads") -> None:
         """Hand over what is open only while the run goes on."""
@@ -142,6 +180,7 @@ class RunContext:
             try:
                 return await self.ledger.write(operation)
             except StorageError as error:
+                self.folder.release_reserve()
                 self.warn(f"a paid answer cannot be written down yet: {error.message}")
                 await self.clock.sleep(1.0)
         return await self.ledger.write(operation)

@@ -69,6 +69,8 @@ class Downloads:
         """Pictures that are neither stored nor given up yet."""
         self.left_waiting = 0
         """Pictures that were given up for this run."""
+        self.stored = 0
+        """Pictures that were stored in this run."""
         self.failed_in_a_row = 0
         """Pictures that were given up or lost since the last one was stored."""
         self.failure: BaseException | None = None
@@ -285,6 +287,7 @@ class Downloads:
             )
             await run.on_disk(self._manifest.append, [manifest_row(row) for row in rows])
         self.failed_in_a_row = 0
+        self.stored += len(pictures)
         for job, picture, record in zip(jobs, pictures, recorded, strict=True):
             run.tell(
                 PictureStored(

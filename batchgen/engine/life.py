@@ -5,6 +5,7 @@ used before it is durable. `buy` is the part that could run on another machine: 
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -79,7 +80,7 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
     except UsageError as error:
         run.warn(f"{task.prompt_id} ({task.label}) was left out: {error.message}")
         return Verdict(Next.LEFT, declined="input")
-    begun = await run.ledger.write(lambda connection: begin(connection, _intent(task, use, run), run.caps()))
+    begun = await run.ledger.write(lambda connection: _begin(connection, task, use, run))
     if isinstance(begun, Declined):
         return Verdict(Next.LEFT, declined=begun.reason, message=begun.words)
     run.tell(
@@ -103,6 +104,11 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
         await _to_the_end(_settle_unknown(task, use, begun, ending, run, again=False))
         raise
     return await _to_the_end(_settle(task, use, begun, bought, run))
+
+
+def _begin(connection: sqlite3.Connection, task: Task, use: ModelUse, run: RunContext) -> Begun | Declined:
+    run.ledger.check_place()
+    return begin(connection, _intent(task, use, run), run.caps())
 
 
 async def _to_the_end(writing: Coroutine[Any, Any, T]) -> T:
@@ -160,6 +166,7 @@ async def _settle(task: Task, use: ModelUse, begun: Begun, bought: Bought, run: 
         date=bought.answer.date,
     )
     if outcome.kind is Kind.BILLED:
+        run.note_latency(task.label, bought.answer.latency_s)
         await _settle_billed(task, use, begun, bought.answer.body, generation, ending, run)
         return verdict
     if outcome.kind is Kind.UNKNOWN:

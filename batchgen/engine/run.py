@@ -6,6 +6,7 @@ cancelling it. It refuses to know terminals and arguments: it takes values and t
 
 import asyncio
 import contextlib
+import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,17 +16,19 @@ from typing import Any
 
 from batchgen import __version__
 from batchgen.api.call import Caller
-from batchgen.api.dialects import UnusableAnswer, parse_generation
 from batchgen.api.fetch import Downloader
 from batchgen.clock import Clock
 from batchgen.engine.context import RunContext, calendar_scopes
 from batchgen.engine.downloads import Downloads
+from batchgen.engine.ending import PoolEnd, exit_codes, reasons
 from batchgen.engine.endpoint import Endpoint, Pace, Stop
 from batchgen.engine.inputs import Inputs
 from batchgen.engine.pool import Pool
-from batchgen.engine.rows import failure_row, manifest_row
+from batchgen.engine.recovery import mend_manifest, refuse_two_currencies, say_what_waits, settle_sending
+from batchgen.engine.rows import failure_row
+from batchgen.engine.space import Space
 from batchgen.engine.summary import Ended, build_report, report_bytes
-from batchgen.errors import Exit, worst
+from batchgen.errors import BatchgenError, Exit, StorageError, worst
 from batchgen.events import Listener, PoolPlan, PoolState, RunEnded, RunStarted
 from batchgen.spec.expand import expand
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job, ModelUse
@@ -34,17 +37,8 @@ from batchgen.spec.task import Task
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import Ledger
 from batchgen.storage.manifest import ManifestWriter, write_failures
-from batchgen.storage.purchases import Ending, NewPicture, bill, lose_track, spool_key
-from batchgen.storage.queries import (
-    Sending,
-    failure_rows,
-    manifest_rows,
-    sending,
-    spool_in_use,
-    states_of,
-    stored_pictures,
-    waiting,
-)
+from batchgen.storage.purchases import close_unknown
+from batchgen.storage.queries import failure_rows, states_of, waiting
 from batchgen.storage.runs import end_run, start_run
 
 _PLANNED_AT_ONCE = 500
@@ -59,7 +53,11 @@ class RunOptions:
     only: Mapping[str, str] | None = None
     rebuy: frozenset[str] = frozenset()
     """States that are bought again: failed, expired, lost, unknown."""
+    drop: frozenset[str] = frozenset()
+    """States that are closed as paid and lost: unknown."""
     max_cost: Decimal | None = None
+    deadline_s: float | None = None
+    """Seconds from the start after which no call leaves, nor one that is unlikely to end by then."""
     key: str | None = field(default=None, repr=False)
     base_url: str | None = None
     """Where the provider is, when that is known only now (the embedded sandbox)."""
@@ -129,7 +127,9 @@ async def run(
             max_cost=options.max_cost,
             rebuy=options.rebuy,
             secret=options.key,
+            deadline=None if options.deadline_s is None else clock.monotonic() + options.deadline_s,
         )
+        context.space = Space(context)
         with ManifestWriter(folder) as manifest:
             return await _Run(context, options, control or Control(), manifest).execute()
 
@@ -151,6 +151,9 @@ class _Run:
     async def execute(self) -> dict[str, Any]:
         run = self._context
         await run.on_disk(run.folder.clean_parts)
+        await run.on_disk(run.folder.reserve)
+        if self._options.buy:
+            await refuse_two_currencies(run, run.caps())
         await run.ledger.write(
             lambda connection: start_run(
                 connection,
@@ -162,11 +165,15 @@ class _Run:
                 at=self._started_at,
             )
         )
-        await self._settle_sending()
-        await self._mend_manifest()
+        await settle_sending(run)
+        await mend_manifest(run, self._manifest)
+        await self._drop()
         paid_for = await run.ledger.write(waiting)
         await self._count()
-        run.tell(self._started_event(len(paid_for)))
+        say_what_waits(run, paid_for)
+        started = self._started_event()
+        run.tell(started)
+        await run.space.warn_if_short(len(paid_for) + sum(pool.to_buy for pool in started.pools))
         base_url = self._options.base_url or run.job.base_url
         url = base_url.rstrip("/") + run.job.provider.path
         caller = Caller(url, self._options.key, proxy=run.job.proxy, at_once=self._concurrency())
@@ -184,45 +191,17 @@ class _Run:
                 raise
         return await self._end(downloads)
 
-    async def _settle_sending(self) -> None:
-        """Calls that a killed run left: an answer that was spooled whole is billed, any other outcome is unknown."""
+    async def _drop(self) -> None:
+        """Close what the user does not want to buy again."""
+        if "unknown" not in self._options.drop:
+            return
         run = self._context
-        spooled = set(await run.on_disk(run.folder.spool_keys))
-        for call in await run.ledger.write(sending):
-            key = spool_key(call.attempt_id, call.idempotency_key)
-            await self._settle_one(call, key if key in spooled else None)
-        for key in spooled:  # a crash after the last picture was stored leaves its answer behind
-            if not await run.ledger.write(lambda connection, key=key: spool_in_use(connection, key)):  # type: ignore[misc]
-                await run.on_disk(run.folder.spool_delete, key)
-
-    async def _settle_one(self, call: Sending, spool: str | None) -> None:
-        run = self._context
-        at = run.clock.now()
-        if spool is not None:
-            body = await run.on_disk(run.folder.spool_read, spool) or b""
-            with contextlib.suppress(UnusableAnswer):
-                items = parse_generation(body).items
-                pictures = [
-                    NewPicture(place, item.url, spool if item.inline else None)
-                    for place, item in enumerate(items)
-                    if item.url or item.inline
-                ]
-                ending = Ending("billed", "", "", 200, 0.0, at)
-                expires_at = call.sent_at + run.link_lifetime_s
-                await run.ledger.write(
-                    lambda connection: bill(connection, call.attempt_id, ending, pictures, expires_at)
-                )
-                return
-        ending = Ending("killed", "the run ended while the call was under way", "", None, 0.0, at)
-        await run.ledger.write(lambda connection: lose_track(connection, call.attempt_id, ending))
-
-    async def _mend_manifest(self) -> None:
-        """The manifest follows the ledger: rebuilt when a crash left it short or torn."""
-        run = self._context
-        expected = await run.ledger.write(stored_pictures)
-        if not await run.on_disk(self._manifest.is_whole, expected):
-            rows = await run.ledger.write(lambda connection: [manifest_row(row) for row in manifest_rows(connection)])
-            await run.on_disk(self._manifest.rebuild, rows)
+        closed = 0
+        for chunk in _chunks(self._tasks()):
+            ids = [task.task_id for task in chunk]
+            closed += await run.ledger.write(lambda connection, ids=ids: close_unknown(connection, ids))  # type: ignore[misc]
+        noun = "call" if closed == 1 else "calls"
+        run.info(f"{closed} {noun} of unknown outcome closed as paid and lost")
 
     def _tasks(self, use: ModelUse | None = None) -> Iterator[Task]:
         labels = None if use is None else {use.label}
@@ -232,21 +211,13 @@ class _Run:
     async def _count(self) -> None:
         """Look every task up once, so that the display, the report and the exit code speak of what the job asks for."""
         self._tallies = {use.label: _Tally() for use in self._context.job.models}
-        chunk: list[Task] = []
-        for task in self._tasks():
-            chunk.append(task)
-            if len(chunk) == _PLANNED_AT_ONCE:
-                await self._count_chunk(chunk)
-                chunk = []
-        await self._count_chunk(chunk)
+        for chunk in _chunks(self._tasks()):
+            ids = [task.task_id for task in chunk]
+            known = await self._context.ledger.write(lambda connection, ids=ids: states_of(connection, ids))  # type: ignore[misc]
+            for task in chunk:
+                self._tallies[task.label].add(known.get(task.task_id, "pending"))
 
-    async def _count_chunk(self, chunk: list[Task]) -> None:
-        ids = [task.task_id for task in chunk]
-        known = await self._context.ledger.write(lambda connection: states_of(connection, ids))
-        for task in chunk:
-            self._tallies[task.label].add(known.get(task.task_id, "pending"))
-
-    def _started_event(self, waiting_pictures: int) -> RunStarted:
+    def _started_event(self) -> RunStarted:
         run = self._context
         pools = tuple(
             PoolPlan(
@@ -260,9 +231,6 @@ class _Run:
             )
             for use in run.job.models
         )
-        if waiting_pictures:
-            waits = f"{waiting_pictures} pictures wait" if waiting_pictures > 1 else "1 picture waits"
-            run.info(f"{waits} for download: paid for and not on disk yet; that comes first")
         return RunStarted(
             at=run.clock.now(),
             run_id=run.run_id,
@@ -306,18 +274,32 @@ class _Run:
                 await watch
 
     async def _watch(self, downloads: Downloads) -> None:
-        """Stop buying when the user asks, or when pictures cannot be stored any more."""
+        """Stop buying when the user asks, at the deadline, or when pictures cannot be stored any more."""
+        run = self._context
         asked = asyncio.create_task(self._control.wait())
         broken = asyncio.create_task(downloads.broken.wait())
+        late = asyncio.create_task(self._deadline())
         try:
-            await asyncio.wait({asked, broken}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({asked, broken, late}, return_when=asyncio.FIRST_COMPLETED)
             if broken.done():
                 await self._stop_all(Stop("pictures cannot be stored", Exit.STORAGE))
-            else:
+            elif asked.done():
                 await self._stop_all(Stop("stopped by you", self._control.exit_code or Exit.SIGINT))
+                calls = run.calls_in_flight
+                waits = f"waiting for {calls} call{'s' if calls > 1 else ''} in flight: paid for, so the answer counts"
+                run.warn(f"stopping: {waits if calls else 'no call is in flight'}; again to leave now")
+            else:
+                await self._stop_all(run.deadline_stop())
         finally:
-            asked.cancel()
-            broken.cancel()
+            for task in (asked, broken, late):
+                task.cancel()
+
+    async def _deadline(self) -> None:
+        run = self._context
+        if run.deadline is None:
+            await asyncio.Event().wait()
+        else:
+            await run.clock.sleep(max(0.0, run.deadline - run.clock.monotonic()))
 
     async def _stop_all(self, stop: Stop) -> None:
         for pool in self._pools:
@@ -346,16 +328,31 @@ class _Run:
             asked.cancel()
             finishing.cancel()
             await asyncio.gather(asked, finishing, return_exceptions=True)
-        failures = (*(pool.failure for pool in self._pools), downloads.failure)
-        for failure in failures:
-            if failure is not None:
-                raise failure
 
     async def _end(self, downloads: Downloads) -> dict[str, Any]:
+        """Write down how the run ended, also when its disk failed; what the disk then refuses is not insisted on."""
+        failures = (*(pool.failure for pool in self._pools), downloads.failure)
+        failure = next((failure for failure in failures if failure is not None), None)
+        if failure is None:
+            return await self._write_end(downloads, None)
+        self._context.folder.release_reserve()
+        try:
+            report = await self._write_end(downloads, failure)
+        except StorageError:
+            raise failure from None
+        if isinstance(failure, BatchgenError):
+            return report
+        raise failure
+
+    async def _write_end(self, downloads: Downloads, failure: BaseException | None) -> dict[str, Any]:
         run = self._context
         await self._count()
-        codes = self._codes(downloads)
-        exit_code = worst(codes)
+        states = {label: dict(tally.states) for label, tally in self._tallies.items()}
+        ends = [PoolEnd(pool.use.label, pool.endpoint.stopped, pool.left_out) for pool in self._pools]
+        put_off = downloads.left_waiting
+        exit_code = worst(
+            exit_codes(ends, states, left_waiting=put_off, signal=self._control.exit_code, failure=failure)
+        )
         at = run.clock.now()
         ended = Ended(
             run_id=run.run_id,
@@ -363,8 +360,10 @@ class _Run:
             ended_at=at,
             duration_s=run.clock.monotonic() - self._started,
             exit_code=exit_code,
-            reasons=self._reasons(downloads),
-            states={label: dict(tally.states) for label, tally in self._tallies.items()},
+            reasons=reasons(ends, left_waiting=put_off, failure=failure),
+            states=states,
+            new_stored=downloads.stored,
+            error=failure if isinstance(failure, BatchgenError) else None,
         )
         await run.ledger.write(
             lambda connection: end_run(connection, run_id=run.run_id, exit_code=int(exit_code), at=at)
@@ -380,38 +379,7 @@ class _Run:
         run.tell(RunEnded(at=at, exit_code=int(exit_code), report=report))
         return report
 
-    def _reasons(self, downloads: Downloads) -> tuple[str, ...]:
-        """Why the run ended before its tasks did; a reason that all models share is told once."""
-        stopped = [(pool.use.label, pool.endpoint.stopped.reason) for pool in self._pools if pool.endpoint.stopped]
-        shared = {reason for _, reason in stopped}
-        if len(shared) == 1 and len(stopped) == len(self._pools):
-            reasons = list(shared)
-        else:
-            reasons = [f"{label}: {reason}" for label, reason in stopped]
-        if downloads.left_waiting:
-            noun = "download" if downloads.left_waiting == 1 else "downloads"
-            reasons.append(f"{downloads.left_waiting} {noun} put off to the next run")
-        return tuple(reasons)
 
-    def _codes(self, downloads: Downloads) -> set[Exit]:
-        """Every exit code that is true of what the job asks for now."""
-        codes: set[Exit] = set()
-        counted = {state: sum(tally.count(state) for tally in self._tallies.values()) for state in _ALL_STATES}
-        if self._control.exit_code is not None:
-            codes.add(self._control.exit_code)
-        for pool in self._pools:
-            stopped = pool.endpoint.stopped
-            if stopped is not None and self._tallies[pool.use.label].count("pending", "sending", "unknown", "held"):
-                codes.add(stopped.exit_code)
-            if pool.left_out:
-                codes.add(Exit.TASKS_FAILED)
-        if downloads.left_waiting or counted["billed"]:
-            codes.add(Exit.UNAVAILABLE)
-        if counted["unknown"] or counted["held"]:
-            codes.add(Exit.HELD)
-        if counted["failed"] or counted["expired"] or counted["lost"]:
-            codes.add(Exit.TASKS_FAILED)
-        return codes
-
-
-_ALL_STATES = ("pending", "sending", "failed", "unknown", "held", "billed", "stored", "expired", "lost")
+def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
+    while chunk := list(itertools.islice(tasks, _PLANNED_AT_ONCE)):
+        yield chunk

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchgen.errors import Exit
+from batchgen.errors import BatchgenError, Exit
 from batchgen.spec.job import Job
 from batchgen.storage.purchases import MILLION
 from batchgen.storage.queries import failure_rows, money
@@ -31,6 +31,10 @@ class Ended:
     exit_code: Exit
     reasons: tuple[str, ...]
     states: Mapping[str, Mapping[str, int]]
+    new_stored: int = 0
+    """Pictures that the run stored."""
+    error: BatchgenError | None = None
+    """What broke the run: this machine's disk, as a rule."""
 
 
 def build_report(
@@ -49,10 +53,11 @@ def build_report(
         "duration_s": round(ended.duration_s, 3),
         "exit_code": int(ended.exit_code),
         "reason": "; ".join(dict.fromkeys(ended.reasons)),
+        "error": None if ended.error is None else {"message": ended.error.message, "hint": ended.error.hint},
         "provider": job.identity,
         "play_money": job.provider.play_money,
         "currency": job.provider.currency,
-        "counts": counts | {"new_stored": _new_stored(connection, ended.run_id)},
+        "counts": counts | {"new_stored": ended.new_stored},
         "money": _scope(connection, "life", job.provider.currency),
         "this_run": _scope(connection, f"run:{ended.run_id}", job.provider.currency),
         "by_scope": {scope: _scope(connection, scope, job.provider.currency) for scope in scopes[2:]},
@@ -84,14 +89,6 @@ def _counts(states: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
         "waiting": total.get("billed", 0),
         "pending": total.get("pending", 0) + total.get("sending", 0),
     }
-
-
-def _new_stored(connection: sqlite3.Connection, run_id: str) -> int:
-    started = connection.execute("SELECT started_at FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0]
-    count: int = connection.execute(
-        "SELECT COUNT(*) FROM pictures WHERE state = 'stored' AND stored_at >= ?", (started,)
-    ).fetchone()[0]
-    return count
 
 
 def _scope(connection: sqlite3.Connection, scope: str, currency: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from batchgen.catalog.catalog import nearest
 from batchgen.errors import CatalogError, Problem, UsageError
 from batchgen.spec import checks, endpoint, matching, messages, names, schema
+from batchgen.spec.durations import seconds_of
 from batchgen.spec.fields import PictureBook, from_text
 from batchgen.spec.job import Budget, Job, Limits, ModelUse, Output, Seeds
 from batchgen.spec.mistakes import Mistakes
@@ -25,9 +26,7 @@ from batchgen.spec.yaml_reader import LARGEST_FILE, read_yaml
 
 __all__ = ["job_from_json", "job_to_json", "load_job"]
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 _AMOUNT = re.compile(r"\d+(?:\.\d+)?")
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _WORD = re.compile(r"[^\s{}]+(?: [^\s{}]+)*")
 
 
@@ -315,11 +314,7 @@ class _Reading:
     def _duration(self, value: Any, loc: tuple[str | int, ...]) -> float | None:
         if value is None:
             return None
-        seconds = 0.0
-        if not isinstance(value, str):
-            seconds = float(value)
-        elif _DURATION.fullmatch(value.replace(" ", "")):
-            seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", value))
+        seconds = (seconds_of(value) or 0.0) if isinstance(value, str) else float(value)
         if not 0 < seconds <= 366 * 86400:
             expected = "a time such as 300 (seconds), 90s, 30m or 6h"
             self.mistakes.add(loc, f"`{loc[-1]}` must be {expected}{but_not(value)}", kind="wrong value")

@@ -106,6 +106,13 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def allocate(descriptor: int, size: int) -> None:
+    """Make an empty file take up `size` bytes of the disk, where the system can do that without writing them."""
+    fallocate = getattr(os, "posix_fallocate", None)
+    if fallocate is not None:  # macOS has none
+        fallocate(descriptor, 0, size)
+
+
 def sync_file(descriptor: int) -> None:
     """Return when the file's content is on the disk itself. After an error never call it again for that file.
 

@@ -18,6 +18,7 @@ from typing import Self
 from batchgen.errors import PictureError, StorageError
 from batchgen.storage.disk import (
     Folders,
+    allocate,
     create,
     in_words,
     make_folder,
@@ -31,6 +32,8 @@ from batchgen.storage.disk import (
 from batchgen.storage.pictures import EXTENSIONS, PictureFacts, check_picture
 
 _MAX_NAMES = 1000
+_RESERVE_BYTES = 16 * 1024**2
+_RESERVE = "reserve.part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +160,28 @@ class ResultFolder:
 
     def close(self) -> None:
         """Let go of the folder; working folders that are empty disappear."""
+        self.release_reserve()
         for name in ("parts", "spool"):
             with suppress(OSError):
                 os.rmdir(name, dir_fd=self._root)
         os.close(self._parts)
         os.close(self._root)
+
+    def reserve(self) -> None:
+        """Put some room aside, so that on a full disk what is already paid for can still be written down."""
+        with in_words(self.path):
+            with suppress(FileNotFoundError):
+                os.unlink(_RESERVE, dir_fd=self._parts)
+            descriptor = create(_RESERVE, self._parts)
+            try:
+                allocate(descriptor, _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+
+    def release_reserve(self) -> None:
+        """Give the room that was put aside to whoever writes next. Never raises; harmless when done twice."""
+        with suppress(OSError):
+            os.unlink(_RESERVE, dir_fd=self._parts)
 
     def free_bytes(self) -> int:
         """How many bytes this user may still write on the folder's disk."""

@@ -54,6 +54,7 @@ class Ledger:
         """
         self.path = path
         self._connection = _open(path)
+        self._file = _identity(path)
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="ledger", daemon=True)
         self._closed = False
@@ -69,6 +70,17 @@ class Ledger:
         self._queue.put(_Waiting(operation, loop, future))
         # A cancelled caller must not leave half of a purchase recorded: only its waiting ends, the operation is queued.
         return await future
+
+    def check_place(self) -> None:
+        """Raise StorageError when the file that is open is not the one under the ledger's name any more.
+
+        A deleted file takes writes like any other, and all of them are gone with the process.
+        """
+        if _identity(self.path) != self._file:
+            raise StorageError(
+                f"{self.path.parent} was moved or deleted while the run was going",
+                "put it back, then run the same command again; what was bought until then is in the folder that was moved",
+            )
 
     def close(self) -> None:
         """Finish what is queued, fold the log into the file and close it. Closing twice is harmless."""
@@ -128,6 +140,14 @@ class Ledger:
 def _settle_all(items: list[_Waiting]) -> None:
     for item in items:
         item.settle()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def refuse_orphans(folder: Path) -> None:

@@ -179,6 +179,18 @@ def lose_track(connection: sqlite3.Connection, attempt_id: int, ending: Ending) 
     _set_task(connection, attempt["task_id"], "unknown", ending)
 
 
+def close_unknown(connection: sqlite3.Connection, task_ids: Sequence[str]) -> int:
+    """Those of the tasks whose outcome is unknown become `lost`: their money stays counted as maybe billed. How many."""
+    return sum(
+        connection.execute(
+            "UPDATE tasks SET state = 'lost', kind = 'dropped',"
+            " message = 'outcome unknown, closed by you as paid and lost' WHERE state = 'unknown' AND task_id = ?",
+            (task_id,),
+        ).rowcount
+        for task_id in task_ids
+    )
+
+
 def bill(
     connection: sqlite3.Connection, attempt_id: int, ending: Ending, pictures: Sequence[NewPicture], expires_at: float
 ) -> list[int]:

@@ -164,6 +164,12 @@ def mean_latency(connection: sqlite3.Connection) -> dict[str, float]:
     return {row[0]: row[1] for row in rows}
 
 
+def mean_picture_bytes(connection: sqlite3.Connection) -> float:
+    """How large a stored picture of the folder is on average; 0 without one."""
+    row = connection.execute("SELECT AVG(bytes) FROM pictures WHERE state = 'stored'").fetchone()
+    return float(row[0] or 0.0)
+
+
 def stored_pictures(connection: sqlite3.Connection) -> int:
     """How many pictures are stored: the lines that the manifest has to have."""
     count: int = connection.execute("SELECT COUNT(*) FROM pictures WHERE state = 'stored'").fetchone()[0]

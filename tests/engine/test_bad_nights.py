@@ -12,7 +12,7 @@ from aiohttp import web
 from batchgen.api.dialects import parse_generation
 from batchgen.clock import VirtualClock
 from batchgen.engine.endpoint import Endpoint, EndpointStopped
-from batchgen.errors import StorageError
+from batchgen.errors import Exit, StorageError
 from batchgen.storage.files import ResultFolder
 
 from .conftest import Bench
@@ -117,10 +117,12 @@ async def test_a_disk_that_refuses_is_told_as_a_storage_error(bench: Bench, host
 
     ledger_module._open = small
     try:
-        with pytest.raises(StorageError):
-            await bench.go(prompts(*[f"lamp {n}" for n in range(300)]), server)
+        report = await bench.go(prompts(*[f"lamp {n}" for n in range(300)]), server)
     finally:
         ledger_module._open = real
+    assert report["exit_code"] == Exit.STORAGE
+    assert "cannot be written" in report["error"]["message"]
+    assert report["error"]["hint"]
 
 
 async def test_two_storers_that_die_do_not_hang_a_run_with_calls_in_flight(bench: Bench, hostile: Any) -> None:
@@ -140,10 +142,11 @@ async def test_two_storers_that_die_do_not_hang_a_run_with_calls_in_flight(bench
 
     ResultFolder.store_batch = full  # type: ignore[method-assign]
     try:
-        with pytest.raises(StorageError):
-            await asyncio.wait_for(bench.go(prompts("a", "b", "late c", "late d"), server), 8)
+        report = await asyncio.wait_for(bench.go(prompts("a", "b", "late c", "late d"), server), 8)
     finally:
         ResultFolder.store_batch = real  # type: ignore[method-assign]
+    assert report["error"] == {"message": "the disk is full", "hint": ""}
+    assert report["counts"]["waiting"] == report["this_run"]["calls"]
 
 
 async def test_two_404s_far_apart_do_not_stop_a_model(bench: Bench, hostile: Any) -> None:
