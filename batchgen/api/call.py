@@ -6,6 +6,7 @@ The key goes to the provider's origin alone, and into no message.
 """
 
 import asyncio
+import errno
 import io
 import os
 import ssl
@@ -107,6 +108,7 @@ class Caller:
                 status=state.status,
                 trouble=describe(error, self._url, timeout_s),
                 certificate=isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError),
+                no_files=_errno(error) in {errno.EMFILE, errno.ENFILE},
             )
             answer = Answer(facts)
         return Answer(answer.facts, answer.body, loop.time() - started, answer.retry_after, answer.date)
@@ -177,6 +179,10 @@ def describe(error: BaseException, url: str, timeout_s: float | None = None) -> 
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{host} answered with something that is not HTTP"
     return f"the connection to {host} failed ({type(error).__name__})"
+
+
+def _errno(error: BaseException) -> int | None:
+    return getattr(getattr(error, "os_error", error), "errno", None)
 
 
 def _os_words(error: Any) -> str:

@@ -43,6 +43,8 @@ class Facts:
     trouble: str = ""
     certificate: bool = False
     """Whether the connection failed because the server's certificate is not trusted."""
+    no_files: bool = False
+    """Whether the connection failed because this process may open no more files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def classify(facts: Facts) -> Outcome:
     """The one class of a call that ended with `facts`; any doubt about money becomes `Kind.UNKNOWN`."""
     if not facts.sent:
         reach = Reach.PROVIDER if facts.certificate else Reach.RETRY
-        reason = "certificate" if facts.certificate else "not_reached"
+        reason = "certificate" if facts.certificate else "too_many_files" if facts.no_files else "not_reached"
         return Outcome(Kind.NOT_SENT, reach, reason, facts.trouble or "the connection failed")
     if not facts.complete:
         seen = f" (status {facts.status} seen)" if facts.status else ""

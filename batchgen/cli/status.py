@@ -33,12 +33,13 @@ def command(job: Path, night: str, as_json: bool) -> None:
     if reader is None:
         click.echo(f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {job}` begins")
         return
+    from batchgen.clock import RealClock
     from batchgen.engine.status import status_of
     from batchgen.storage.lock import is_held
 
     try:
         tasks = expand(opened, night=night_for_run(opened, night))
-        status = status_of(reader, opened, tasks, going=is_held(opened.output.folder))
+        status = status_of(reader, opened, tasks, going=is_held(opened.output.folder), now=RealClock().now())
     finally:
         reader.close()
     if as_json:

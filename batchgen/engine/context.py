@@ -5,8 +5,6 @@ A value built once by `run.py`; it decides nothing.
 
 import asyncio
 import base64
-import datetime
-import functools
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -20,12 +18,13 @@ from batchgen.api.call import Caller
 from batchgen.clock import Clock
 from batchgen.engine.endpoint import Stop
 from batchgen.engine.inputs import Inputs
+from batchgen.engine.scopes import calendar_scopes
 from batchgen.errors import Exit, StorageError
 from batchgen.events import Event, Listener, Notice, PictureGone
 from batchgen.spec.job import Budget, Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import Ledger, Operation
-from batchgen.storage.purchases import MILLION, Cap, scopes_of
+from batchgen.storage.purchases import MILLION, Cap
 
 if TYPE_CHECKING:
     from batchgen.engine.downloads import Downloads
@@ -230,16 +229,3 @@ def _words(budget: Budget, currency: str) -> str:
     bounds = [f"{budget.images} pictures"] if budget.images is not None else []
     bounds += [f"{currency} {budget.cost}"] if budget.cost is not None else []
     return " and ".join(bounds) + ("" if budget.per == "life" else f" per {budget.per}")
-
-
-def calendar_scopes(run_id: str, local_s: float) -> tuple[str, ...]:
-    """The scopes of a moment given in seconds of the provider's local time."""
-    return _scopes_of_day(run_id, int(local_s // 86_400))
-
-
-@functools.lru_cache(maxsize=8)
-def _scopes_of_day(run_id: str, days: int) -> tuple[str, ...]:
-    """The scopes of a day, counted from the epoch. Every call asks twice, so the calendar is worked out once a day."""
-    day = datetime.date(1970, 1, 1) + datetime.timedelta(days)
-    year, week, _ = day.isocalendar()
-    return scopes_of(run_id, day.isoformat(), f"{year}-W{week:02d}", f"{day:%Y-%m}")

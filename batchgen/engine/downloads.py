@@ -16,6 +16,7 @@ from batchgen.engine.context import RunContext
 from batchgen.engine.rows import manifest_row
 from batchgen.errors import StorageError
 from batchgen.events import PictureDelayed, PictureStored
+from batchgen.storage.disk import is_shortage_of_files
 from batchgen.storage.files import Landed, Landing, PartFile, ResultFolder, StorageFailure
 from batchgen.storage.landings import StoredPicture, end_picture, note_tries, store
 from batchgen.storage.manifest import ManifestWriter
@@ -126,7 +127,12 @@ class Downloads:
             spooled = job.picture.spool is not None and not job.spool_is_bad
             try:
                 data = await self._from_spool(job) if spooled else await self._from_link(job)
-            except (StorageError, OSError):
+            except StorageError as error:
+                if not is_shortage_of_files(error):
+                    raise
+                await self._again(job, error.message)
+                continue
+            except OSError:
                 raise
             except Exception as error:  # noqa: BLE001  # one odd link must not keep all the others from being fetched
                 await self._again(job, f"the download failed ({type(error).__name__})")
@@ -252,7 +258,14 @@ class Downloads:
             )
             for item in batch
         ]
-        results = await self._run.on_disk(self._run.folder.store_batch, landings)
+        try:
+            results = await self._run.on_disk(self._run.folder.store_batch, landings)
+        except StorageError as error:
+            if not is_shortage_of_files(error):
+                raise
+            for item in batch:
+                await self._again(item.job, error.message)
+            return
         landed: list[tuple[_Job, Landed]] = []
         for item, result in zip(batch, results, strict=True):
             if isinstance(result, StorageFailure):

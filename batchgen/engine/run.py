@@ -18,7 +18,7 @@ from batchgen import __version__
 from batchgen.api.call import Caller
 from batchgen.api.fetch import Downloader
 from batchgen.clock import Clock
-from batchgen.engine.context import RunContext, calendar_scopes
+from batchgen.engine.context import RunContext
 from batchgen.engine.downloads import Downloads
 from batchgen.engine.ending import PoolEnd, exit_codes, reasons
 from batchgen.engine.endpoint import Endpoint, Pace, Stop
@@ -26,6 +26,7 @@ from batchgen.engine.inputs import Inputs
 from batchgen.engine.pool import Pool
 from batchgen.engine.recovery import mend_manifest, refuse_two_currencies, say_what_waits, settle_sending
 from batchgen.engine.rows import failure_row
+from batchgen.engine.scopes import calendar_scopes
 from batchgen.engine.space import Space
 from batchgen.engine.summary import Ended, build_report, report_bytes
 from batchgen.errors import BatchgenError, Exit, StorageError, worst

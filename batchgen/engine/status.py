@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from batchgen.engine.scopes import calendar_scopes
 from batchgen.engine.summary import Ended, build_report
 from batchgen.errors import Exit
 from batchgen.spec.job import Job
@@ -14,10 +15,12 @@ _AT_ONCE = 500
 _LISTED = 50
 
 
-def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task], *, going: bool) -> dict[str, Any]:
+def status_of(
+    connection: sqlite3.Connection, job: Job, tasks: Iterable[Task], *, going: bool, now: float
+) -> dict[str, Any]:
     """The state of `job` in its folder: the keys of a report, and `waiting`, `unknown` with what each is about.
 
-    `going` says whether a run holds the folder now: without one, a call in flight is one of unknown outcome.
+    `now` is UTC seconds since the epoch. `going` says whether a run holds the folder now: without one, a call in flight is one of unknown outcome.
     """
     states: dict[str, dict[str, int]] = {}
     chunk: list[Task] = []
@@ -38,7 +41,13 @@ def status_of(connection: sqlite3.Connection, job: Job, tasks: Iterable[Task], *
             count()
     count()
     last = _last_run(connection, states, going=going)
-    report = build_report(connection, job, str(job.output.folder), last, ())
+    report = build_report(
+        connection,
+        job,
+        str(job.output.folder),
+        last,
+        calendar_scopes(last.run_id, now + job.provider.utc_offset_s),
+    )
     if last.reasons:
         report["exit_code"] = None
     soonest = waiting(connection)

@@ -18,6 +18,8 @@ from batchgen.storage.purchases import MILLION
 from batchgen.storage.queries import failure_rows, money
 
 _FAILURES_SHOWN = 20
+_RUNS_SHOWN = 10
+_DAYS_SHOWN = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def build_report(
         "money": _scope(connection, "life", job.provider.currency),
         "this_run": _scope(connection, f"run:{ended.run_id}", job.provider.currency),
         "by_scope": {scope: _scope(connection, scope, job.provider.currency) for scope in scopes[2:]},
+        "by_run": _by_run(connection, job.provider.currency),
+        "by_day": _by_day(connection, job.provider.currency),
         "models": [_model(connection, use.label, use.model.id, ended.states.get(use.label, {})) for use in job.models],
         "flags": _flags(connection, ended.run_id),
         "failures": _failures(connection),
@@ -104,6 +108,31 @@ def _scope(connection: sqlite3.Connection, scope: str, currency: str) -> dict[st
         "reserved": as_money(entry.reserved if entry else 0),
         "other": {name: as_money(other.billed + other.maybe) for name, other in found.items()},
     }
+
+
+def _by_run(connection: sqlite3.Connection, currency: str) -> list[dict[str, Any]]:
+    """What each of the latest runs spent, the last one first."""
+    rows = connection.execute(
+        "SELECT run_id, started_at, exit_code FROM runs ORDER BY started_at DESC LIMIT ?", (_RUNS_SHOWN,)
+    ).fetchall()
+    return [
+        {"run_id": row["run_id"], "started_at": _time(row["started_at"]), "exit_code": row["exit_code"]}
+        | _spent(connection, f"run:{row['run_id']}", currency)
+        for row in rows
+    ]
+
+
+def _by_day(connection: sqlite3.Connection, currency: str) -> list[dict[str, Any]]:
+    """What was spent on each of the latest days of the provider's calendar, the last one first."""
+    rows = connection.execute(
+        "SELECT DISTINCT scope FROM totals WHERE scope LIKE 'day:%' ORDER BY scope DESC LIMIT ?", (_DAYS_SHOWN,)
+    ).fetchall()
+    return [{"day": row["scope"].removeprefix("day:")} | _spent(connection, row["scope"], currency) for row in rows]
+
+
+def _spent(connection: sqlite3.Connection, scope: str, currency: str) -> dict[str, Any]:
+    sums = _scope(connection, scope, currency)
+    return {key: sums[key] for key in ("calls", "pictures", "spent", "maybe_billed")}
 
 
 def as_money(millionths: int) -> str:
@@ -165,7 +194,8 @@ def _next_steps(job: str, counts: Mapping[str, int]) -> list[str]:
     steps = [f"batchgen recover {shlex.quote(job)}"] if counts["waiting"] else []
     if counts["pending"]:
         steps.append(run)
-    return steps + [f"{run} --retry {state}" for state in ("unknown", "failed", "expired", "lost") if counts[state]]
+    steps += [f"{run} --retry {state}" for state in ("unknown", "failed", "expired", "lost") if counts[state]]
+    return steps + ([f"{run} --drop unknown"] if counts["unknown"] else [])
 
 
 def _time(at: float) -> str:

@@ -56,6 +56,11 @@ def in_words(shown: Path | str) -> Iterator[None]:
         raise StorageError(f"{shown}: {what}", hint) from error
 
 
+def is_shortage_of_files(error: BaseException) -> bool:
+    """Whether an error of this room means that too many files are open for now: it passes by itself."""
+    return getattr(error.__cause__, "errno", None) in {errno.EMFILE, errno.ENFILE}
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its missing parents, readable by this user alone, so that a power cut does not undo it."""
     missing = []

@@ -13,6 +13,7 @@ from batchgen.errors import Exit
 from batchgen.views.text import clean, count, decimal, duration, money
 
 _EXAMPLES = 5
+_UNKNOWN_SHOWN = 10
 _ENDED: dict[int, str] = {
     Exit.DONE: "finished",
     Exit.TASKS_FAILED: "finished, but not everything could be made",
@@ -136,6 +137,32 @@ def failure_lines(report: Mapping[str, Any]) -> list[str]:
     if listed and max(total, len(failures)) > listed:
         lines.append(f"all {max(total, len(failures))} are in failures.jsonl")
     return lines
+
+
+def unknown_lines(status: Mapping[str, Any]) -> list[str]:
+    """Each call of unknown outcome with what it may have cost, at most ten."""
+    unknown: Sequence[Mapping[str, Any]] = status.get("unknown") or ()
+    currency = clean(status.get("currency", ""), 8)
+    lines = []
+    for row in unknown[:_UNKNOWN_SHOWN]:
+        cost = "at an unknown price" if decimal(row.get("cost")) is None else f"maybe {money(row['cost'], currency)}"
+        who = f"{clean(row.get('prompt_id', ''), 60)} ({clean(row.get('label', ''), 60)})"
+        lines.append(f"{who}: {cost}: {clean(row.get('message', ''))}")
+    if len(unknown) > _UNKNOWN_SHOWN:
+        lines.append(f"and {len(unknown) - _UNKNOWN_SHOWN} more; all are in failures.jsonl")
+    return lines
+
+
+def spending_line(status: Mapping[str, Any]) -> str:
+    """What was spent lately, by the provider's calendar: `spent today CNY 3.20, this week CNY 10.00, …`; or empty."""
+    currency = clean(status.get("currency", ""), 8)
+    parts = []
+    for scope, sums in (status.get("by_scope") or {}).items():
+        words = {"day": "today", "week": "this week", "month": "this month"}.get(str(scope).partition(":")[0])
+        if words and sums.get("calls"):
+            maybe = _positive(sums.get("maybe_billed"), currency, "maybe billed")
+            parts.append(f"{words} {money(sums.get('spent'), currency)}{maybe.replace(',', ' and', 1)}")
+    return "spent " + ", ".join(parts) if parts else ""
 
 
 def next_commands(report: Mapping[str, Any]) -> list[str]:

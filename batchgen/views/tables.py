@@ -18,7 +18,9 @@ from batchgen.views.report import (
     headline,
     money_line,
     next_commands,
+    spending_line,
     status_line,
+    unknown_lines,
 )
 from batchgen.views.text import amount, clean, date, decimal, money, seconds
 
@@ -103,7 +105,9 @@ def status_table(status: Mapping[str, Any]) -> Page:
     """
     dies = [float(picture["expires_at"]) for picture in status.get("waiting") or () if picture.get("expires_at")]
     notes = [f"the first link dies {date(min(dies))}"] if dies else []
-    return _page({**status, "this_run": {}}, status_line(status), notes)
+    # Each unknown call is named once: in the list below, with its price, and not among the failures.
+    others = [failure for failure in status.get("failures") or () if failure.get("state") != "unknown"]
+    return _page({**status, "this_run": {}, "failures": others}, status_line(status), notes, spending_line(status))
 
 
 def summary(report: Mapping[str, Any]) -> Page:
@@ -111,7 +115,7 @@ def summary(report: Mapping[str, Any]) -> Page:
     return _page(report, headline(report), [])
 
 
-def _page(report: Mapping[str, Any], head: str, notes: list[str]) -> Page:
+def _page(report: Mapping[str, Any], head: str, notes: list[str], spending: str = "") -> Page:
     def build(width: int) -> "Sequence[RenderableType]":
         from rich.padding import Padding
         from rich.text import Text
@@ -124,8 +128,10 @@ def _page(report: Mapping[str, Any], head: str, notes: list[str]) -> Page:
         paid, _, note = money_line(report).partition(" (")
         beside = len(paid) + len(note) + 2 <= width
         lines += [Text(money_line(report))] if beside or not note else [Text(paid), Text(f"({note}")]
+        lines += [Text(spending)] if spending else []
         lines += [*_missing(report, width), *(Text(note, style="yellow") for note in notes)]
-        lines += [Padding(Text(line), (0, 0, 0, 4), expand=False) for line in failure_lines(report)]
+        listed = [*unknown_lines(report), *failure_lines(report)]
+        lines += [Padding(Text(line), (0, 0, 0, 4), expand=False) for line in listed]
         lines += [Text(line, style="yellow") for line in [flag_line(report)] if line]
         lines.append(Text(f"pictures are in {clean(report.get('folder', ''), 1000)}"))
         for command in next_commands(report):
