@@ -3,8 +3,10 @@
 Verbs live in one module each and are imported only when they are asked for, so that `--help` answers at once.
 """
 
+import contextlib
 import difflib
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -92,7 +94,20 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    sys.exit(int(_run(arguments)))
+    code = int(_run(arguments))
+    _let_go_of_closed_streams()
+    sys.exit(code)
+
+
+def _let_go_of_closed_streams() -> None:
+    """A reader that went away (`| head`, a closed terminal) must not change the exit code of what was done."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            # Python tries once more when it ends, and would exit with a code of its own.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: list[str] | None) -> Exit | int:

@@ -91,6 +91,7 @@ class Pool:
             await self.endpoint.stop(Stop(f"the budget is reached ({words})", Exit.BUDGET))
 
     async def _make(self, task: Task, ticket: Ticket) -> Verdict:
+        await self._stop_if_hopeless()
         if self.endpoint.stopped is not None:
             await self.endpoint.leave(ticket)
             return Verdict(Next.AGAIN)
@@ -116,6 +117,8 @@ class Pool:
         elif outcome.kind in {Kind.BILLED, Kind.UNKNOWN}:
             reason = "answers without a picture" if outcome.kind is Kind.BILLED else "calls without an answer"
             await self.endpoint.fail(ticket, f"{reason}: {self._words(verdict)}", costly=True)
+        elif outcome.reason == "too_many_files":
+            await self.endpoint.throttle(ticket, outcome.message, None)
         elif outcome.reach is Reach.RETRY and outcome.kind is Kind.REFUSED:
             reason = "rate limited" if outcome.reason == "rate_limited" else "overloaded"
             await self.endpoint.throttle(ticket, reason, retry_after_seconds(verdict.retry_after, verdict.date))
@@ -149,6 +152,14 @@ class Pool:
         if downloads.failed_in_a_row > most:
             reason = f"paid pictures cannot be downloaded ({downloads.failed_in_a_row} in a row)"
             await self._stop_all(Stop(reason, Exit.UNAVAILABLE))
+
+    async def _stop_if_hopeless(self) -> None:
+        """Buy nothing more that could not be stored, or would come too late."""
+        trouble = await self._run.space.trouble()
+        if trouble:
+            await self._stop_all(Stop(trouble, Exit.STORAGE))
+        elif self._run.too_late_for(self.use.label):
+            await self.endpoint.stop(self._run.deadline_stop())
 
     async def _next(self) -> Task | None:
         """The next task that is to be bought, in plan order; None when there is none."""

@@ -38,7 +38,10 @@ class Space:
             return error.message
         if free >= FLOOR_BYTES:
             return ""
-        return f"only {in_words(free)} are free on the disk of {run.folder.path}; below {in_words(FLOOR_BYTES)} nothing is bought"
+        return (
+            f"only {in_words(free)} are free on the disk of {run.folder.path}; below {in_words(FLOOR_BYTES)} nothing is"
+            " bought: make room and run again"
+        )
 
     async def warn_if_short(self, pictures_to_come: int) -> None:
         """Warn before the first call when the pictures to come will not fit, by the mean size of those in the folder."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from batchgen.engine.scopes import calendar_scopes
-from batchgen.engine.summary import Ended, build_report
+from batchgen.engine.summary import Ended, as_money, build_report
 from batchgen.errors import Exit
 from batchgen.spec.job import Job
 from batchgen.spec.task import Task
@@ -57,7 +57,8 @@ def status_of(
             for picture in soonest[:_LISTED]
         ],
         "unknown": [
-            {key: row[key] for key in ("task_id", "prompt_id", "label", "message", "cost")}
+            {key: row[key] for key in ("task_id", "prompt_id", "label", "message")}
+            | {"cost": None if row["cost"] is None else as_money(row["cost"])}
             for row in failure_rows(connection)
             if row["state"] == "unknown"
         ][:_LISTED],

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from batchgen.errors import StorageError
+from batchgen.errors import StorageError, UsageError
 from batchgen.storage import schema
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Ledger:
     """An open ledger. `write` runs an operation in a transaction and returns when it is durable."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the ledger at `path`. Raises StorageError when it is corrupt, newer or not writable.
+        """Open or create the ledger at `path`. Raises StorageError when it is corrupt or not writable, UsageError for a newer one.
 
         The caller holds the folder's lock: two writing connections could corrupt the file on older SQLite.
         """
@@ -180,7 +180,7 @@ def _knows_nothing(path: Path) -> bool:
 def open_reader(folder: Path) -> sqlite3.Connection | None:
     """A read-only connection to a folder's ledger, or None for a folder where nothing was made yet.
 
-    Raises StorageError as `Ledger` and `refuse_orphans` do.
+    Raises what `Ledger` and `refuse_orphans` raise.
     """
     path = folder / FILE_NAME
     refuse_orphans(folder)
@@ -216,7 +216,7 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         raise _translated(error, path) from None
-    except StorageError:
+    except UsageError:
         connection.close()
         raise
     return connection
@@ -234,7 +234,7 @@ def sync_folder_at(folder: Path) -> None:
 def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
     found = schema.version_of(connection)
     if found > schema.VERSION:
-        raise StorageError(
+        raise UsageError(
             f"{path} was written by a newer batchgen (ledger version {found}, this one knows {schema.VERSION})",
             "update batchgen; nothing was changed",
         )

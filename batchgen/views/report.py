@@ -56,6 +56,13 @@ def endings(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def decisions(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The other ways to deal with what is missing, as in `endings`."""
+    if not int((report.get("counts") or {}).get("unknown") or 0):
+        return []
+    return [("  or close them as paid and lost", _command("run --drop unknown", report))]
+
+
 def _command(verb: str, report: Mapping[str, Any]) -> str:
     """The command of that verb: as the engine wrote it, else for the output folder."""
     name, _, option = verb.partition(" ")
@@ -156,18 +163,20 @@ def unknown_lines(status: Mapping[str, Any]) -> list[str]:
 def spending_line(status: Mapping[str, Any]) -> str:
     """What was spent lately, by the provider's calendar: `spent today CNY 3.20, this week CNY 10.00, …`; or empty."""
     currency = clean(status.get("currency", ""), 8)
-    parts = []
+    parts: list[str] = []
+    before: Mapping[str, Any] | None = None
     for scope, sums in (status.get("by_scope") or {}).items():
         words = {"day": "today", "week": "this week", "month": "this month"}.get(str(scope).partition(":")[0])
-        if words and sums.get("calls"):
-            maybe = _positive(sums.get("maybe_billed"), currency, "maybe billed")
-            parts.append(f"{words} {money(sums.get('spent'), currency)}{maybe.replace(',', ' and', 1)}")
+        if words and sums.get("calls") and sums != before:
+            maybe = _positive(sums.get("maybe_billed"), currency, "maybe billed").replace(", ", " and ")
+            parts.append(f"{words} {money(sums.get('spent'), currency)}{maybe}")
+        before = sums
     return "spent " + ", ".join(parts) if parts else ""
 
 
 def next_commands(report: Mapping[str, Any]) -> list[str]:
     """Commands to type next that `endings` does not name yet."""
-    named = {command for _, command in endings(report)}
+    named = {command for _, command in [*endings(report), *decisions(report)]}
     return [command for command in _next(report) if command not in named]
 
 

@@ -12,6 +12,7 @@ from batchgen.catalog.catalog import Field, Model, Provider
 from batchgen.views.columns import Page, aligned, command_lines
 from batchgen.views.plan_page import one_line, plan_table
 from batchgen.views.report import (
+    decisions,
     endings,
     failure_lines,
     flag_line,
@@ -145,7 +146,8 @@ def _missing(report: Mapping[str, Any], width: int) -> "list[Text]":
     """What is missing and the command for it: beside it where all of them fit, else below."""
     from rich.text import Text
 
-    missing = endings(report)
+    # The decision about unknown outcomes stands right below them.
+    missing = [row for ending in endings(report) for row in (ending, *_others(ending, report))]
     size = max((len(words) for words, _ in missing), default=0)
     beside = all(size + 2 + len(command) <= width for _, command in missing)
     lines = []
@@ -155,6 +157,10 @@ def _missing(report: Mapping[str, Any], width: int) -> "list[Text]":
         else:
             lines += [Text(words, style="yellow"), *command_lines(command, width, "    ")]
     return lines
+
+
+def _others(ending: tuple[str, str], report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return decisions(report) if ending[1].endswith("--retry unknown") else []
 
 
 def _model_rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:

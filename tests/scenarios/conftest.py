@@ -116,6 +116,13 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.fixture
+def slow_sandbox(tmp_path: Path) -> Iterator[Server]:
+    """One that takes about 0.2 s a picture, so that there is a middle of a run."""
+    with sandbox_process(tmp_path, "--latency", "0.2") as server:
+        yield server
+
+
+@pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Server]:
     with sandbox_process(tmp_path) as server:
         yield server

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.errors import StorageError
+from batchgen.errors import StorageError, UsageError
 from batchgen.storage import schema
 from batchgen.storage.ledger import FILE_NAME, Ledger, open_reader
 
@@ -67,7 +67,7 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -
     connection.commit()
     connection.close()
 
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(UsageError) as caught:
         Ledger(tmp_path / FILE_NAME)
 
     assert "newer batchgen" in caught.value.message
