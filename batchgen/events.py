@@ -178,7 +178,8 @@ class PictureDelayed(Event):
 class PoolState(Event):
     """What one model is doing or waiting for.
 
-    `state` is `working`, `paused` (until `until`) or `stopped`; `reason` is in the user's words.
+    `state` is `working`, `paused` (until `until`) or `stopped`; `reason` is in the user's words; `at_once` is how many
+    calls it is allowed to have in flight from now on, None where nobody asked.
     """
 
     name: ClassVar[str] = "pool_state"
@@ -186,6 +187,7 @@ class PoolState(Event):
     state: str
     reason: str
     until: float | None
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,6 +146,7 @@ class _Run:
         self._started_at = context.clock.now()
         self._started = context.clock.monotonic()
         self._pools: list[Pool] = []
+        self._endpoints: dict[str, Endpoint] = {}
         self._tallies: dict[str, _Tally] = {}
         self._abort: BaseException | None = None
 
@@ -263,6 +264,7 @@ class _Run:
                 give_up_after_s=use.limits.give_up_after_s or limits.give_up_after_s,
                 listener=self._pool_listener(use.label),
             )
+            self._endpoints[use.label] = endpoint
             self._pools.append(Pool(run, use, self._tasks(use), endpoint, slots, workers, self._stop_all))
         watch = asyncio.create_task(self._watch(downloads))
         try:
@@ -311,7 +313,8 @@ class _Run:
             now = self._context.clock.now()
             until = None if seconds is None else now + seconds
             reason = self._context.clean(reason)
-            self._context.tell(PoolState(at=now, label=label, state=state, reason=reason, until=until))
+            at_once = self._endpoints[label].statistics().limit
+            self._context.tell(PoolState(at=now, label=label, state=state, reason=reason, until=until, at_once=at_once))
 
         return listen
 

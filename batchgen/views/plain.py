@@ -92,7 +92,13 @@ class PlainLines:
         if event.state not in {"paused", "stopped"}:
             return
         stopped = event.state == "stopped"
-        wait = Wait((clean(event.label, 60),), clean(event.reason), None if stopped else event.until, stopped)
+        wait = Wait(
+            (clean(event.label, 60),),
+            clean(event.reason),
+            None if stopped else event.until,
+            stopped,
+            None if stopped else event.at_once,
+        )
         # Pauses come and go, often for all models at once: the first of a kind is news, the rest is in the progress.
         key = f"{event.state} {event.reason}"
         self._once(event.at, key, wait.sentence(event.at))

@@ -98,6 +98,7 @@ class PoolTally:
     state: str = "working"
     reason: str = ""
     until: float | None = None
+    at_once: int | None = None
     pictures: int = 0
     postponed: int = 0
     latency_s: float = 0.0

@@ -6,7 +6,7 @@ unless it says otherwise. It refuses to know how anything looks.
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -56,14 +56,17 @@ class Wait:
     reason: str
     until: float | None
     stopped: bool
+    at_once: int | None = None
+    """Calls that each of them may have in flight."""
 
     def sentence(self, now: float) -> str:
-        """Such as `flux.1-dev: rate limited, resuming 14:03:20`."""
+        """Such as `flux.1-dev: rate limited, 14 at once, resuming 14:03:20`."""
         who = ", ".join(self.labels) if len(self.labels) <= 2 else f"{len(self.labels)} models"
         if self.stopped:
             return f"{who}: stopped, {self.reason.removeprefix('stopped ')}" if self.reason else f"{who}: stopped"
         until = "" if self.until is None else f", resuming {moment(self.until, now)}"
-        return f"{who}: {self.reason or 'paused'}{until}"
+        at_once = "" if self.at_once is None else f", {self.at_once} at once"
+        return f"{who}: {self.reason or 'paused'}{at_once}{until}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class Tally:
     def _pool_state(self, event: PoolState) -> None:
         pool = self._pool(event.label)
         pool.state, pool.reason, pool.until = event.state, clean(event.reason), event.until
+        pool.at_once = event.at_once
 
     def _notice(self, event: Notice) -> None:
         self._notices.append(Notice(at=event.at, level=event.level, message=clean(event.message, 500)))
@@ -267,13 +271,13 @@ class Tally:
         return max(times)
 
     def _waits(self) -> tuple[Wait, ...]:
-        labels: dict[tuple[bool, str, float | None], list[str]] = {}
+        labels: dict[Wait, list[str]] = {}
         for label, pool in self._pools.items():
             if pool.state in {"paused", "stopped"}:
                 stopped = pool.state == "stopped"
-                key = (stopped, pool.reason, None if stopped else pool.until)
-                labels.setdefault(key, []).append(label)
+                until, at_once = (None, None) if stopped else (pool.until, pool.at_once)
+                labels.setdefault(Wait((), pool.reason, until, stopped, at_once), []).append(label)
         return tuple(
-            Wait(labels=tuple(names), reason=reason, until=until, stopped=stopped)
-            for (stopped, reason, until), names in sorted(labels.items(), key=lambda item: item[0][0])
+            replace(wait, labels=tuple(names))
+            for wait, names in sorted(labels.items(), key=lambda item: item[0].stopped)
         )

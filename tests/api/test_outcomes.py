@@ -73,6 +73,12 @@ def test_an_untrusted_certificate_stops_the_provider_before_anything_is_sent() -
     assert (outcome.kind, outcome.reach) == (Kind.NOT_SENT, Reach.PROVIDER)
 
 
+def test_a_shortage_of_files_on_this_machine_is_free_and_says_nothing_of_the_provider() -> None:
+    outcome = classify(Facts(sent=False, complete=False, no_files=True, trouble="too many open files"))
+
+    assert (outcome.kind, outcome.reach, outcome.reason) == (Kind.NOT_SENT, Reach.RETRY, "too_many_files")
+
+
 words = st.sampled_from(["", "rate_limit", "auth_error", "sensitive words", "quota exceeded", "timeout", "x", "nsfw"])
 
 

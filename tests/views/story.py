@@ -94,7 +94,7 @@ def running(at: float = START) -> Iterator[Event]:
     yield CallUnknown(
         at=at + 60, task_id="f1", label=first, prompt_id=HOSTILE, message=HOSTILE, cost=PRICE, will_retry=False
     )
-    yield PoolState(at=at + 60, label=first, state="paused", reason="rate limited", until=at + 135)
+    yield PoolState(at=at + 60, label=first, state="paused", reason="rate limited", until=at + 135, at_once=14)
     yield Notice(at=at + 60, level="warning", message=f"stopping: {HOSTILE}")
 
 

@@ -66,7 +66,7 @@ def test_every_named_figure_is_on_the_screen_in_mid_run(columns: int) -> None:
         "maybe billed 0.35",
         "projected CNY 3210.90",
     ]
-    assert any(re.match(r"flux\.1-dev: rate limited, resuming \d\d:\d\d:\d\d", line) for line in screen)
+    assert any(re.match(r"flux\.1-dev: rate limited, 14 at once, resuming \d\d:\d\d:\d\d", line) for line in screen)
     assert any("1 outcome unknown, maybe billed" in line for line in screen)
     assert any("stopping:" in line for line in screen)
 
