@@ -1,6 +1,9 @@
 """What verbs share about their argument: a job file, or the output folder of one."""
 
-from collections.abc import Sequence
+import dataclasses
+import sqlite3
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ from batchgen.errors import UsageError
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job
 
 if TYPE_CHECKING:
-    from batchgen.spec.plan import Plan
+    from batchgen.spec.plan import Plan, Room
 
 job_argument = click.argument("job", type=click.Path(path_type=Path))
 jobs_argument = click.argument("jobs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -106,6 +109,7 @@ def plan_of(
         plan = make_plan(
             job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids), job, retry)
         )
+        plan = dataclasses.replace(plan, rooms=tuple(_rooms(job, reader)))
         if reader is None:
             return plan, None
         return plan, None if not plan.total("new") else plan.time_s(
@@ -114,6 +118,27 @@ def plan_of(
     finally:
         if reader is not None:
             reader.close()
+
+
+def _rooms(job: Job, reader: sqlite3.Connection | None) -> "Iterator[Room]":
+    """What each budget of the job still allows; what is in flight and maybe billed counts as spent."""
+    from batchgen.clock import RealClock
+    from batchgen.engine.scopes import calendar_scopes
+    from batchgen.spec.plan import Room
+    from batchgen.storage.purchases import MILLION
+    from batchgen.storage.queries import money
+
+    now = RealClock().now() + job.provider.utc_offset_s
+    scopes = dict(zip(("life", "run", "day", "week", "month"), calendar_scopes("", now), strict=True))
+    for budget in job.budgets:
+        spent = [] if reader is None or budget.per == "run" else money(reader, scopes[budget.per])
+        images = sum(each.images_reserved + each.images_billed + each.images_maybe for each in spent)
+        cost = sum(each.reserved + each.billed + each.maybe for each in spent if each.currency == job.provider.currency)
+        yield Room(
+            budget.words(job.provider.currency),
+            None if budget.images is None else max(0, budget.images - images),
+            None if budget.cost is None else max(Decimal(0), budget.cost - Decimal(cost) / MILLION),
+        )
 
 
 _PLAN_WORDS = {"stored": "done", "billed": "waiting", "pending": "new", "sending": "unknown", "held": "unknown"}

@@ -21,7 +21,7 @@ from batchgen.engine.inputs import Inputs
 from batchgen.engine.scopes import calendar_scopes
 from batchgen.errors import Exit, StorageError
 from batchgen.events import Event, Listener, Notice, PictureGone
-from batchgen.spec.job import Budget, Job
+from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import Ledger, Operation
 from batchgen.storage.purchases import MILLION, Cap
@@ -151,7 +151,7 @@ class RunContext:
         life, this_run, day, week, month = self.scopes()
         scope_of = {"life": life, "run": this_run, "day": day, "week": week, "month": month}
         caps = [
-            Cap(scope_of[each.per], each.images, self.millionths(each.cost), _words(each, self.currency))
+            Cap(scope_of[each.per], each.images, self.millionths(each.cost), each.words(self.currency))
             for each in self.job.budgets
         ]
         if self.max_cost is not None:
@@ -223,9 +223,3 @@ class RunContext:
             text = text.replace(spelling, "***")
         printable = "".join(char if char.isprintable() else " " for char in text)
         return " ".join(printable.split())[:_TEXT_AT_MOST]
-
-
-def _words(budget: Budget, currency: str) -> str:
-    bounds = [f"{budget.images} pictures"] if budget.images is not None else []
-    bounds += [f"{currency} {budget.cost}"] if budget.cost is not None else []
-    return " and ".join(bounds) + ("" if budget.per == "life" else f" per {budget.per}")

@@ -33,6 +33,12 @@ class Limits:
     """How long a run waits for a provider that answers nothing."""
 
 
+def bounds_in_words(images: int | None, cost: Decimal | None, currency: str) -> str:
+    """`500 pictures and CNY 50`, or the one of them that is not None."""
+    bounds = [] if images is None else [f"{images} picture{'' if images == 1 else 's'}"]
+    return " and ".join(bounds + ([] if cost is None else [f"{currency} {cost}"]))
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What may be spent within `per`; in flight and maybe billed count as spent. None is no bound."""
@@ -40,6 +46,10 @@ class Budget:
     images: int | None = None
     cost: Decimal | None = None
     per: Period = "life"
+
+    def words(self, currency: str) -> str:
+        """The budget as people say it: `500 pictures and CNY 50 per month`."""
+        return bounds_in_words(self.images, self.cost, currency) + ("" if self.per == "life" else f" per {self.per}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,15 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What a budget still allows; None bounds nothing. `words` is the budget as people say it."""
+
+    words: str
+    images: int | None
+    cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do: one entry per model of the job, in its order."""
 
@@ -76,6 +85,13 @@ class Plan:
     left_out: tuple[LeftOut, ...]
     files: tuple[PromptFile, ...]
     warnings: tuple[str, ...] = field(default=())
+    rooms: tuple[Room, ...] = ()
+    """One for each budget of the job."""
+
+    def fits(self, room: Room) -> bool:
+        """Whether all that is new fits into what a budget still allows."""
+        images_fit = room.images is None or self.total("new") <= room.images
+        return images_fit and (room.cost is None or (not self.price_unknown and self.known_cost <= room.cost))
 
     def total(self, count: str) -> int:
         """The sum of one count, such as `pictures` or `new`, over all models."""
@@ -168,5 +184,14 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "models": models,
         "left_out": [dataclasses.asdict(entry) for entry in plan.left_out],
         "files": [dataclasses.asdict(entry) for entry in plan.files],
+        "budgets": [
+            {
+                "budget": room.words,
+                "images_left": room.images,
+                "cost_left": None if room.cost is None else str(room.cost),
+                "fits": plan.fits(room),
+            }
+            for room in plan.rooms
+        ],
         "warnings": list(plan.warnings),
     }

@@ -3,10 +3,12 @@
 It refuses to count and to price: the plan's numbers are shown as they are, and a price that nobody knows as `unknown`.
 """
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from batchgen.catalog.catalog import load_provider, provider_names
-from batchgen.spec.plan import ModelPlan, Plan
+from batchgen.spec.job import bounds_in_words
+from batchgen.spec.plan import ModelPlan, Plan, Room
 from batchgen.views.columns import Page, aligned
 from batchgen.views.text import about, amount, clean, count, estimate
 
@@ -49,6 +51,8 @@ def plan_table(plan: Plan, time_s: float | None = None) -> Page:
         notes = [
             *((line, "") for line in _labels(plan)),
             *((line, "") for line in _money_notes(plan)),
+            *((line, "") for room in plan.rooms if plan.fits(room) for line in [_budget(room, plan)]),
+            *((line, "yellow") for room in plan.rooms if not plan.fits(room) for line in [_budget(room, plan)]),
             *((line, "yellow") for line in _stays(plan)),
             *((line, "yellow") for line in _not_sent(plan)),
             *((line, "") for line in _files(plan)),
@@ -107,6 +111,12 @@ def _money_notes(plan: Plan) -> list[str]:
     if plan.total("new"):
         lines.append(f"prices are list prices in {clean(plan.currency, 8)} per picture")
     return lines
+
+
+def _budget(room: Room, plan: Plan) -> str:
+    cost = None if room.cost is None else Decimal(amount(room.cost))
+    left = bounds_in_words(room.images, cost, clean(plan.currency, 8))
+    return f"budget of {room.words}: {left} left" + ("" if plan.fits(room) else "; the run will stop at it")
 
 
 def _stays(plan: Plan) -> list[str]:

@@ -70,3 +70,21 @@ def test_the_most_that_one_run_may_cost_is_kept(cli: Cli, sandbox: Server, tmp_p
     assert ran.code == 5, ran.err
     assert float(sandbox.bill()["cost"]) <= 1.50
     assert "budget" in ran.err
+
+
+def test_the_plan_says_when_the_budget_will_stop_the_run(cli: Cli, sandbox: Server, tmp_path: Path) -> None:
+    job = write_job(
+        tmp_path,
+        "prompts: [a lamp, a cup, a chair]\nmodels: [black-forest-labs/flux.1-dev]\n"
+        "budget: [{images: 500}, {cost: 0.25, per: month}, {images: 1, per: run}]\n",
+    )
+    before = cli("plan", job, base_url=sandbox.base_url).out
+    cli("run", job, base_url=sandbox.base_url)
+    after = cli("plan", job, base_url=sandbox.base_url).out
+    told = json.loads(cli("plan", job, "--json", base_url=sandbox.base_url).out)["budgets"]
+
+    assert "budget of 500 pictures: 500 pictures left\n" in before
+    assert "budget of CNY 0.25 per month: CNY 0.25 left; the run will stop at it" in before
+    assert "budget of 500 pictures: 499 pictures left\n" in after
+    assert "budget of CNY 0.25 per month: CNY 0.15 left; the run will stop at it" in after
+    assert [room["fits"] for room in told] == [True, False, False]
