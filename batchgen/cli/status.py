@@ -37,9 +37,10 @@ def command(job: Path, night: str, as_json: bool) -> None:
     from batchgen.engine.status import status_of
     from batchgen.storage.lock import is_held
 
+    now = RealClock().now()
     try:
         tasks = expand(opened, night=night_for_run(opened, night))
-        status = status_of(reader, opened, tasks, going=is_held(opened.output.folder), now=RealClock().now())
+        status = status_of(reader, opened, tasks, going=is_held(opened.output.folder), now=now)
     finally:
         reader.close()
     if as_json:
@@ -49,4 +50,4 @@ def command(job: Path, night: str, as_json: bool) -> None:
 
     from batchgen.views.tables import status_table
 
-    Console().print(status_table(status))
+    Console().print(status_table(status, now))

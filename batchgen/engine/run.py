@@ -5,7 +5,6 @@ cancelling it. It refuses to know terminals and arguments: it takes values and t
 """
 
 import asyncio
-import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -40,9 +39,10 @@ from batchgen.storage.ledger import Ledger
 from batchgen.storage.manifest import ManifestWriter, write_failures
 from batchgen.storage.purchases import close_unknown
 from batchgen.storage.queries import failure_rows, states_of, waiting
-from batchgen.storage.runs import end_run, start_run
+from batchgen.storage.runs import end_run, note_pools, start_run
 
 _PLANNED_AT_ONCE = 500
+_NOTE_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class _Run:
         self._started = context.clock.monotonic()
         self._pools: list[Pool] = []
         self._endpoints: dict[str, Endpoint] = {}
+        self._states: dict[str, PoolState] = {}
         self._tallies: dict[str, _Tally] = {}
-        self._abort: BaseException | None = None
 
     async def execute(self) -> dict[str, Any]:
         run = self._context
@@ -266,15 +266,15 @@ class _Run:
             )
             self._endpoints[use.label] = endpoint
             self._pools.append(Pool(run, use, self._tasks(use), endpoint, slots, workers, self._stop_all))
-        watch = asyncio.create_task(self._watch(downloads))
+        beside = [asyncio.create_task(self._watch(downloads)), asyncio.create_task(self._note_pools())]
         try:
             async with asyncio.TaskGroup() as group:
                 for pool in self._pools:
                     group.create_task(pool.work())
         finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _watch(self, downloads: Downloads) -> None:
         """Stop buying when the user asks, at the deadline, or when pictures cannot be stored any more."""
@@ -297,6 +297,29 @@ class _Run:
             for task in (asked, broken, late):
                 task.cancel()
 
+    async def _note_pools(self) -> None:
+        """Keep in the ledger what each model is doing, so that `status` can tell it from another terminal."""
+        noted: list[dict[str, Any]] = []
+        while True:
+            pools = [self._pool_now(pool) for pool in self._pools]
+            if pools != noted:
+                noted = pools
+                await self._context.ledger.write(
+                    lambda connection, pools=pools: note_pools(connection, self._context.run_id, pools)  # type: ignore[misc]
+                )
+            await self._context.clock.sleep(_NOTE_EVERY_S)
+
+    def _pool_now(self, pool: Pool) -> dict[str, Any]:
+        label = pool.use.label
+        last = self._states.get(label)
+        return {
+            "label": label,
+            "state": last.state if last else "working",
+            "reason": last.reason if last else "",
+            "until": last.until if last else None,
+            "at_once": pool.endpoint.statistics().limit,
+        }
+
     async def _deadline(self) -> None:
         run = self._context
         if run.deadline is None:
@@ -314,7 +337,9 @@ class _Run:
             until = None if seconds is None else now + seconds
             reason = self._context.clean(reason)
             at_once = self._endpoints[label].statistics().limit
-            self._context.tell(PoolState(at=now, label=label, state=state, reason=reason, until=until, at_once=at_once))
+            told = PoolState(at=now, label=label, state=state, reason=reason, until=until, at_once=at_once)
+            self._states[label] = told
+            self._context.tell(told)
 
         return listen
 

@@ -9,7 +9,8 @@ from batchgen.engine.summary import Ended, as_money, build_report
 from batchgen.errors import Exit
 from batchgen.spec.job import Job
 from batchgen.spec.task import Task
-from batchgen.storage.queries import failure_rows, states_of, waiting
+from batchgen.storage.queries import counts, failure_rows, states_of, waiting
+from batchgen.storage.runs import noted_pools
 
 _AT_ONCE = 500
 _LISTED = 50
@@ -18,7 +19,7 @@ _LISTED = 50
 def status_of(
     connection: sqlite3.Connection, job: Job, tasks: Iterable[Task], *, going: bool, now: float
 ) -> dict[str, Any]:
-    """The state of `job` in its folder: the keys of a report, and `waiting`, `unknown` with what each is about.
+    """The state of `job` in its folder: the keys of a report, and `pools`, `waiting`, `unknown` with what each is about.
 
     `now` is UTC seconds since the epoch. `going` says whether a run holds the folder now: without one, a call in flight is one of unknown outcome.
     """
@@ -52,6 +53,7 @@ def status_of(
         report["exit_code"] = None
     soonest = waiting(connection)
     return report | {
+        "pools": _pools(connection, last.run_id) if going else [],
         "waiting": [
             {"prompt_id": picture.prompt_id, "label": picture.label, "expires_at": picture.expires_at}
             for picture in soonest[:_LISTED]
@@ -63,6 +65,12 @@ def status_of(
             if row["state"] == "unknown"
         ][:_LISTED],
     }
+
+
+def _pools(connection: sqlite3.Connection, run_id: str) -> list[dict[str, Any]]:
+    """What the run's models were doing a moment ago, and their calls in flight at this one."""
+    in_flight = {label: count for (label, state), count in counts(connection).items() if state == "sending"}
+    return [pool | {"in_flight": in_flight.get(pool["label"], 0)} for pool in noted_pools(connection, run_id)]
 
 
 def _last_run(connection: sqlite3.Connection, states: dict[str, dict[str, int]], *, going: bool) -> Ended:

@@ -29,6 +29,21 @@ def start_run(
     )
 
 
+def note_pools(connection: sqlite3.Connection, run_id: str, pools: list[dict[str, Any]]) -> None:
+    """Note what each model of a run is doing, for whoever asks while it goes on."""
+    connection.execute(
+        "INSERT INTO meta(key, value) VALUES ('pools', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (dump_json({"run_id": run_id, "pools": pools}),),
+    )
+
+
+def noted_pools(connection: sqlite3.Connection, run_id: str) -> list[dict[str, Any]]:
+    """What `note_pools` noted last for that run."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'pools'").fetchone()
+    noted: dict[str, Any] = json.loads(row["value"]) if row else {}
+    return list(noted["pools"]) if noted.get("run_id") == run_id else []
+
+
 def end_run(connection: sqlite3.Connection, *, run_id: str, exit_code: int, at: float) -> None:
     """Note how a run ended. A run without an end was killed."""
     connection.execute("UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?", (at, exit_code, run_id))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchgen.errors import Exit
+from batchgen.views.tally import Wait
 from batchgen.views.text import clean, count, decimal, duration, money
 
 _EXAMPLES = 5
@@ -157,6 +158,21 @@ def unknown_lines(status: Mapping[str, Any]) -> list[str]:
         lines.append(f"{who}: {cost}: {clean(row.get('message', ''))}")
     if len(unknown) > _UNKNOWN_SHOWN:
         lines.append(f"and {len(unknown) - _UNKNOWN_SHOWN} more; all are in failures.jsonl")
+    return lines
+
+
+def pool_lines(status: Mapping[str, Any], now: float) -> list[str]:
+    """What each model of a run that is going on does: `flux.1-dev: rate limited, 14 at once, resuming 14:03:20`."""
+    pools: Sequence[Mapping[str, Any]] = status.get("pools") or ()
+    lines = []
+    for pool in pools:
+        label, in_flight, at_once = clean(pool.get("label", ""), 60), int(pool["in_flight"]), int(pool["at_once"])
+        until = pool.get("until")
+        if pool.get("state") == "working" or (until is not None and until <= now):
+            lines.append(f"{label}: {count(in_flight, 'call')} in flight, up to {at_once} at once")
+        else:
+            stopped = pool.get("state") == "stopped"
+            lines.append(Wait((label,), clean(pool.get("reason", "")), until, stopped, at_once).sentence(now))
     return lines
 
 

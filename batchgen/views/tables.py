@@ -19,6 +19,7 @@ from batchgen.views.report import (
     headline,
     money_line,
     next_commands,
+    pool_lines,
     spending_line,
     status_line,
     unknown_lines,
@@ -99,13 +100,13 @@ def _range(field: Field) -> str:
     return f"up to {field.maximum:.10g}" if field.maximum is not None else ""
 
 
-def status_table(status: Mapping[str, Any]) -> Page:
+def status_table(status: Mapping[str, Any], now: float) -> Page:
     """The state of an output folder: a report's keys, of which those about one run may be missing.
 
-    `waiting` may list the pictures to download, each with `expires_at`, when its link dies (UTC seconds).
+    `now` is UTC seconds since the epoch. `waiting` may list the pictures to download, each with `expires_at`, when its link dies (UTC seconds).
     """
     dies = [float(picture["expires_at"]) for picture in status.get("waiting") or () if picture.get("expires_at")]
-    notes = [f"the first link dies {date(min(dies))}"] if dies else []
+    notes = [*pool_lines(status, now), *([f"the first link dies {date(min(dies))}"] if dies else [])]
     # Each unknown call is named once: in the list below, with its price, and not among the failures.
     others = [failure for failure in status.get("failures") or () if failure.get("state") != "unknown"]
     return _page({**status, "this_run": {}, "failures": others}, status_line(status), notes, spending_line(status))

@@ -106,7 +106,7 @@ def test_no_page_is_wider_than_its_console_and_no_number_is_broken(width: int) -
     pages = [
         plan_table(plan(big, big)),
         summary(report()),
-        status_table(report()),
+        status_table(report(), 1_700_000_000.0),
         models_table(provider),
         *(model_page(model, "CNY") for model in provider.models.values()),
     ]
@@ -146,7 +146,7 @@ def test_a_model_page_shows_every_field_with_type_default_and_range() -> None:
 
 def test_status_says_how_far_the_folder_is_and_when_the_first_link_dies() -> None:
     waiting = [{"prompt_id": "p", "label": "l", "expires_at": 1_700_000_000.0 + day * 86_400} for day in (3, 1)]
-    lines = printed(status_table(report(waiting=waiting, reason="")))
+    lines = printed(status_table(report(waiting=waiting, reason=""), 1_700_000_000.0))
 
     assert lines[0] == "neon-city: 9981 of 10000 done"
     assert "CNY 3500.35 spent, CNY 0.70 maybe billed" in lines
