@@ -8,6 +8,7 @@ but what is derived (report, manifest). All of it blocks, so it runs in a disk t
 import hashlib
 import itertools
 import os
+import threading
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -81,6 +82,9 @@ class PartFile:
         self._folder = folder
         self._hash = hashlib.sha256() if hashed else None
         self._finished = False
+        # A cancelled download leaves its write to a thread that goes on; closing the file under it could hand the
+        # descriptor's number to another file, and the rest of the block with it.
+        self._busy = threading.Lock()
         with in_words(shown), suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
         with in_words(shown):
@@ -93,11 +97,12 @@ class PartFile:
 
     def write(self, data: bytes | memoryview) -> None:
         """Add `data` at the end."""
-        with in_words(self._shown):
-            write_all(self._open(), data)
-        self.bytes += len(data)
-        if self._hash:
-            self._hash.update(data)
+        with self._busy:
+            with in_words(self._shown):
+                write_all(self._open(), data)
+            self.bytes += len(data)
+            if self._hash:
+                self._hash.update(data)
 
     def content(self) -> bytes:
         """Everything that was written."""
@@ -119,13 +124,14 @@ class PartFile:
 
     def discard(self) -> None:
         """Give up the file, or only its temporary name if it has a final one. Harmless when done twice."""
-        if self._descriptor is None:
-            return
-        descriptor, self._descriptor = self._descriptor, None
-        with in_words(self._shown):
-            os.close(descriptor)
-            with suppress(FileNotFoundError):
-                os.unlink(self.name, dir_fd=self._folder)
+        with self._busy:
+            if self._descriptor is None:
+                return
+            descriptor, self._descriptor = self._descriptor, None
+            with in_words(self._shown):
+                os.close(descriptor)
+                with suppress(FileNotFoundError):
+                    os.unlink(self.name, dir_fd=self._folder)
 
     def _open(self) -> int:
         if self._descriptor is None:

@@ -4,6 +4,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -426,3 +427,26 @@ def test_a_batch_syncs_each_picture_and_each_folder_once(tmp_path: Path) -> None
     opened = trace.index('"a.part"')
     # two pictures, then images/ and the output folder
     assert trace[opened:].count("fsync(") == 4
+
+
+def test_a_part_that_is_discarded_while_it_is_written_never_writes_into_another_file(tmp_path: Path) -> None:
+    """The number of a closed descriptor goes to the next file that is opened: what is still written must not land there."""
+    with ResultFolder(tmp_path) as folder:
+        for number in range(30):
+            part = folder.create_part(f"{number}")
+            written: list[BaseException | None] = []
+
+            def write(part: PartFile = part, written: list[BaseException | None] = written) -> None:
+                try:
+                    for _ in range(2000):
+                        part.write(b"x" * 4096)
+                except ValueError as error:
+                    written.append(error)
+
+            thread = threading.Thread(target=write)
+            thread.start()
+            part.discard()
+            other = tmp_path / "other"
+            with other.open("wb"):
+                thread.join()
+            assert other.read_bytes() == b""
