@@ -22,7 +22,8 @@ def berlin() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("1h 30m", 5400), ("2d", 172_800), ("1.5h", 5400)]
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("1h 30m", 5400), ("2d", 172_800), ("1.5h", 5400)],
 )
 def test_a_length_of_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds

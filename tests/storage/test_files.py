@@ -429,24 +429,29 @@ def test_a_batch_syncs_each_picture_and_each_folder_once(tmp_path: Path) -> None
     assert trace[opened:].count("fsync(") == 4
 
 
-def test_a_part_that_is_discarded_while_it_is_written_never_writes_into_another_file(tmp_path: Path) -> None:
+def test_a_part_that_is_discarded_while_it_is_written_never_writes_into_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The number of a closed descriptor goes to the next file that is opened: what is still written must not land there."""
+    started, go_on = threading.Event(), threading.Event()
+
+    def held_up(descriptor: int, data: bytes | memoryview) -> None:
+        started.set()
+        go_on.wait(10)
+        write_all(descriptor, data)
+
     with ResultFolder(tmp_path) as folder:
-        for number in range(30):
-            part = folder.create_part(f"{number}")
-            written: list[BaseException | None] = []
+        part = folder.create_part("1")
+        monkeypatch.setattr("batchgen.storage.files.write_all", held_up)
+        writing = threading.Thread(target=part.write, args=(b"a paid picture",))
+        discarding = threading.Thread(target=part.discard)
+        writing.start()
+        started.wait(10)
+        discarding.start()
+        discarding.join(0.2)
+        with (tmp_path / "other").open("wb"):
+            go_on.set()
+            writing.join()
+            discarding.join()
 
-            def write(part: PartFile = part, written: list[BaseException | None] = written) -> None:
-                try:
-                    for _ in range(2000):
-                        part.write(b"x" * 4096)
-                except ValueError as error:
-                    written.append(error)
-
-            thread = threading.Thread(target=write)
-            thread.start()
-            part.discard()
-            other = tmp_path / "other"
-            with other.open("wb"):
-                thread.join()
-            assert other.read_bytes() == b""
+        assert (tmp_path / "other").read_bytes() == b""
