@@ -23,7 +23,11 @@ from batchgen.api.outcomes import Facts
 
 CONNECT_TIMEOUT_S = 10.0
 ERROR_BODY_AT_MOST = 64 * 1024
-ANSWER_AT_MOST = 192 * 1024 * 1024
+ANSWER_AT_MOST = 64 * 1024 * 1024
+"""Four large pictures in base64. Of a body that is longer only the beginning is kept, as a proof of what came."""
+_PROOF = 1024 * 1024
+_UNPACKED_AT_MOST_TIMES = 20
+"""JSON of links or base64 never packs better; what does is there to fill the memory."""
 _STREAMED_FROM = 512 * 1024
 """Request bodies from this size on are written in pieces, so that the event loop is not held up."""
 
@@ -138,7 +142,7 @@ async def _read(response: aiohttp.ClientResponse, state: _CallState) -> Answer:
         size += len(block)
         if size > most:
             break
-    body = b"".join(blocks)[:most]
+    body = b"".join(blocks if size <= most else _beginning(blocks))
     if response.headers.get("Content-Encoding", "").lower() in {"gzip", "deflate"}:
         # Not asked for; but inside a paid answer is a link that is worth money.
         body = _inflated(body)
@@ -151,10 +155,22 @@ async def _read(response: aiohttp.ClientResponse, state: _CallState) -> Answer:
     return Answer(Facts(sent=True, complete=True, status=response.status, error=error), b"", 0.0, retry_after, date)
 
 
+def _beginning(blocks: list[bytes]) -> list[bytes]:
+    """As many of the first blocks as a proof needs, cut to its length."""
+    kept, size = [], 0
+    for block in blocks:
+        kept.append(block[: _PROOF - size])
+        size += len(kept[-1])
+        if size == _PROOF:
+            break
+    return kept
+
+
 def _inflated(body: bytes) -> bytes:
     """A compressed body, at most as large as an answer may be; as it is when it cannot be read."""
+    most = min(ANSWER_AT_MOST, _PROOF + _UNPACKED_AT_MOST_TIMES * len(body))
     try:
-        return zlib.decompressobj(47).decompress(body, ANSWER_AT_MOST)
+        return zlib.decompressobj(47).decompress(body, most)
     except zlib.error:
         return body
 
@@ -163,15 +179,17 @@ def describe(error: BaseException, url: str, timeout_s: float | None = None) -> 
     """A transport error in plain words, without anything secret: never the library's own text of a request."""
     host = url.split("/")[2] if "//" in url else url
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        return f"the certificate of {host} is not trusted"
+        return _tls_words(error, host)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the name {host} cannot be looked up"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"{host} did not accept a connection within {CONNECT_TIMEOUT_S:.0f} s"
+    if isinstance(error, aiohttp.ClientConnectorError) and url.startswith("https:") and error.os_error.errno is None:
+        return f"{host} broke off the secure connection before it began (perhaps it speaks no TLS 1.2)"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {host}: {_os_words(error.os_error)}"
     if isinstance(error, TimeoutError):
-        return f"no complete answer from {host} within {timeout_s:.0f} s" if timeout_s else f"{host} was too slow"
+        return f"no complete answer from {host} within {timeout_s:g} s" if timeout_s else f"{host} was too slow"
     if isinstance(error, aiohttp.ClientPayloadError):
         return f"the answer of {host} was cut off"
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
@@ -183,6 +201,31 @@ def describe(error: BaseException, url: str, timeout_s: float | None = None) -> 
 
 def _errno(error: BaseException) -> int | None:
     return getattr(getattr(error, "os_error", error), "errno", None)
+
+
+_CERTIFICATE_WORDS = {
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is signed by nobody but itself",
+    19: "is signed by nobody whom this machine trusts",
+    20: "is signed by nobody whom this machine trusts",
+    21: "is signed by nobody whom this machine trusts",
+    62: "is for another host",
+    64: "is for another host",
+}
+"""What OpenSSL's verdicts on a certificate mean."""
+
+
+def _tls_words(error: BaseException, host: str) -> str:
+    """Why there is no trusted connection: the certificate, or a server that speaks nothing that is safe."""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        words = _CERTIFICATE_WORDS.get(cause.verify_code, f"is not trusted ({cause.verify_message})")
+        return f"the certificate of {host} {words}"
+    reason = str(getattr(cause, "reason", None) or "").replace("_", " ").lower()
+    if "protocol" in reason or "version" in reason:
+        return f"{host} does not speak TLS 1.2 or newer"
+    return f"no secure connection to {host} ({reason or 'the handshake failed'})"
 
 
 def _os_words(error: Any) -> str:

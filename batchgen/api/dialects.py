@@ -15,6 +15,9 @@ from typing import Any
 _DATA_URI = re.compile(r"\s*data:[^,;]{0,100}(?:;[^,;]{0,100})*,", re.IGNORECASE)
 _NESTED_ERROR = re.compile(r"err:\s*(\{.*\})", re.DOTALL)
 _TEXT_AT_MOST = 500
+_LARGE = 1024 * 1024
+_PARTS_AT_MOST = 100_000
+"""Lists, objects and values of a large answer. A few hundred are real; tens of millions are there to fill the memory."""
 
 
 class UnusableAnswer(Exception):
@@ -113,6 +116,8 @@ def parse_error(body: bytes) -> ErrorAnswer:
 
 
 def _parse_json(body: bytes) -> Any:
+    if len(body) > _LARGE and body.count(b",") + body.count(b"[") + body.count(b"{") > _PARTS_AT_MOST:
+        raise UnusableAnswer("an answer of far too many parts")
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except Exception:  # noqa: BLE001  # RecursionError, ValueError, UnicodeDecodeError: a hostile body may raise any

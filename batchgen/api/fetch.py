@@ -4,6 +4,7 @@ The session carries no key, no cookie and no proxy of the environment; every soc
 `addresses.py`), also after a redirect. It refuses to decide whether to try again and to know what a picture is.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,9 @@ PICTURE_AT_MOST = 64 * 1024 * 1024
 REDIRECTS_AT_MOST = 3
 _SLOWEST_BYTES_PER_S = 50_000
 _READ_TIMEOUT_S = 30.0
+SLOW_FOR_S = 30.0
+SLOW_BYTES_PER_S = 10_000
+"""A download that stays below this speed for so long is broken off: another try may find a better server."""
 _GONE = frozenset({403, 404, 410})
 
 
@@ -138,10 +142,12 @@ async def _receive(response: aiohttp.ClientResponse, write: Callable[[bytes], Aw
         raise FetchFailed(f"the picture has {length:,} bytes, more than the {PICTURE_AT_MOST:,} allowed", final=True)
     held: list[bytes] = []
     held_size = size = 0
+    speed = _Speed()
     async for block in response.content.iter_any():
         size += len(block)
         if size > PICTURE_AT_MOST:
             raise FetchFailed(f"the picture has more than the {PICTURE_AT_MOST:,} bytes allowed", final=True)
+        speed.note(len(block))
         held.append(block)
         held_size += len(block)
         if held_size >= BLOCK:
@@ -152,3 +158,22 @@ async def _receive(response: aiohttp.ClientResponse, write: Callable[[bytes], Aw
     if length is not None and size != length:
         raise FetchFailed(f"cut off after {size:,} of {length:,} bytes")
     return size
+
+
+class _Speed:
+    """Watches that a download does not trickle: the wait for a single block is bounded, the sum of such waits is not."""
+
+    def __init__(self) -> None:
+        self._time = asyncio.get_running_loop().time
+        self._since = self._time()
+        self._bytes = 0
+
+    def note(self, size: int) -> None:
+        """So many bytes came now. Raises FetchFailed when too few did for too long."""
+        self._bytes += size
+        passed = self._time() - self._since
+        if passed < SLOW_FOR_S:
+            return
+        if self._bytes < SLOW_BYTES_PER_S * passed:
+            raise FetchFailed(f"too slow: {self._bytes:,} bytes in {passed:.0f} s")
+        self._since, self._bytes = self._time(), 0

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from batchgen.errors import UsageError
+from batchgen.sandbox.certificates import TLS_KINDS
+
 
 @click.command(
     "sandbox",
@@ -12,6 +15,7 @@ Examples:
   batchgen sandbox
   batchgen sandbox --port 8000 --latency 0 --scale 0.25
   batchgen sandbox --faults 429:0.05,disconnect:0.01 --requests-per-minute 600
+  batchgen sandbox --tls good --tls-ca ca.pem
   MODELVERSE_BASE_URL=http://127.0.0.1:8000/v1 MODELVERSE_API_KEY=any batchgen run jobs/first.yaml
 """,
 )
@@ -42,6 +46,18 @@ Examples:
 )
 @click.option("--concurrency", default=None, type=click.IntRange(min=1), help="Refuse more at once with 429.")
 @click.option("--faults", default="", metavar="KIND:RATE,…", help="Misbehave on order; see docs/sandbox.md.")
+@click.option(
+    "--tls",
+    default=None,
+    type=click.Choice(list(TLS_KINDS)),
+    help="Speak https, well or badly.",
+)
+@click.option(
+    "--tls-ca",
+    default=None,
+    type=click.Path(dir_okay=False),
+    help="With --tls: write here what a client needs to trust the server.",
+)
 @click.option("--bill", default=None, type=click.Path(dir_okay=False), help="Append every billed request to this file.")
 def command(**flags: object) -> None:
     """Serve the images API on this machine until Ctrl-C. It draws pictures, keeps a bill, and costs nothing.
@@ -55,7 +71,9 @@ def command(**flags: object) -> None:
     from batchgen.sandbox.main import serve
     from batchgen.sandbox.options import SandboxOptions
 
-    bill = flags["bill"]
+    bill, tls_ca = flags["bill"], flags["tls_ca"]
+    if tls_ca and not flags["tls"]:
+        raise UsageError("--tls-ca says where a certificate goes, and without --tls there is none", "add --tls good")
     options = SandboxOptions(
         host=str(flags["host"]),
         port=flags["port"],  # type: ignore[arg-type]
@@ -67,6 +85,8 @@ def command(**flags: object) -> None:
         concurrency=flags["concurrency"],  # type: ignore[arg-type]
         faults=parse_faults(str(flags["faults"])),
         bill_file=None if bill is None else Path(str(bill)),
+        tls=flags["tls"],  # type: ignore[arg-type]
+        tls_ca=None if tls_ca is None else Path(str(tls_ca)),
     )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(options, click.echo))

@@ -214,7 +214,7 @@ def _stop_for(outcome: Outcome, message: str) -> Stop:
         "quota": "the account has no credit or quota left",
         "permission": "this key may not use the model",
         "moved": "the provider answers with a redirect, which paid calls never follow",
-        "certificate": "the provider's certificate is not trusted",
+        "certificate": "no trusted connection to the provider",
     }[outcome.reason]
     exit_code = Exit.UNAVAILABLE if outcome.reason in {"moved", "certificate"} else Exit.ACCOUNT
     return Stop(f"{words}: {message}", exit_code)

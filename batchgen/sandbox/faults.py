@@ -1,4 +1,4 @@
-"""Faults on order: which request is answered wrongly, and how. The answers themselves are given in `misbehaviour`.
+"""Faults on order: which request is answered wrongly. `kinds` names them, `misbehaviour` and `bad_pictures` give them.
 
 A fault hits by rate (seeded, so that a run repeats), by the number of the request, by words of the prompt, or by a marker in
 the prompt such as [[fault:500]] or [[fault:504@1]] (only the first request with this model, prompt and seed).
@@ -7,66 +7,14 @@ It refuses to bill: `server` does that, exactly where a picture has been made.
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchgen.errors import UsageError
 from batchgen.sandbox.answers import RefusalError
+from batchgen.sandbox.kinds import ALIASES, KINDS
 
-KINDS: Mapping[str, str] = {
-    "400": "refused: Invalid param",
-    "400-content": "refused: sensitive prompt",
-    "400-sensitive": "refused: the sensitivity check failed",
-    "400-permission": "refused: no permission to use the model",
-    "400-quota": "refused: the key's quota, told with status 400",
-    "401": "refused: bad key",
-    "402": "refused: no balance",
-    "403-quota": "refused: the key's quota",
-    "403-permission": "refused: this address may not use the key",
-    "404": "refused: not found",
-    "408": "the server gave up; nothing was made",
-    "429": "refused: rate limit, with Retry-After",
-    "429-bare": "refused: rate limit, without Retry-After",
-    "500": "server error; nothing was made",
-    "500-upstream": "server error of the upstream; nothing was made",
-    "500-moderation": "a refused prompt that hides in a server error",
-    "502-html": "the gateway's HTML page; nothing was made",
-    "503": "refused: busy",
-    "504": "the gateway gave up; the picture was made and billed",
-    "html": "status 200 with an HTML page; nothing was made",
-    "error-200": "status 200 with an error body; nothing was made",
-    "refuse-disconnect": "the connection drops after the request was read; nothing was made",
-    "disconnect": "the connection drops when the picture has been made and billed",
-    "empty": "billed, status 200, no body",
-    "truncated": "billed; the connection drops in the middle of the answer",
-    "cut-json": "billed; a complete answer whose JSON ends early",
-    "slow": "billed, and then no answer until the client leaves",
-    "fewer": "one picture fewer than asked (never none); billed for what was made",
-    "more": "one picture more than asked; billed for what was made",
-    "both": "a link and base64 in each item",
-    "b64-prefix": "base64 with a data URI prefix, whatever was asked",
-    "b64-bare": "base64 without prefix, whatever was asked",
-    "bad-b64": "billed; base64 that does not decode",
-    "no-data": "billed; an empty list of pictures",
-    "item-error": "the last item is an error object; billed for the others",
-    "picture-404": "billed; the link is dead",
-    "picture-html": "billed; the link gives an HTML page with status 200",
-    "picture-truncated": "billed; the download always breaks off half-way",
-    "picture-500-once": "billed; the first download fails, the next works",
-    "picture-black": "billed; a black picture",
-    "picture-same": "billed; the same picture whatever the prompt and seed",
-    "picture-wrong-size": "billed; half the size that was asked for",
-}
-"""Every kind of fault, and what it does."""
+__all__ = ["KINDS", "Fault", "FaultBook", "parse_faults"]
 
-_ALIASES = {
-    "403": "403-quota",
-    "502": "502-html",
-    "timeout": "408",
-    "black": "picture-black",
-    "same-picture": "picture-same",
-    "wrong-size": "picture-wrong-size",
-}
 _PART = re.compile(
     r"(?P<kind>[\w-]+)(?::(?P<rate>[\d.]+))?(?:@(?P<first>\d+)(?:-(?P<last>\d+))?)?(?:~(?P<words>.+))?", re.ASCII
 )
@@ -122,7 +70,7 @@ def _parse_part(part: str) -> Fault:
 
 
 def _kind(name: str) -> str | None:
-    name = _ALIASES.get(name, name)
+    name = ALIASES.get(name, name)
     return name if name in KINDS else None
 
 

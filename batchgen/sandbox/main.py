@@ -6,6 +6,7 @@ It refuses to read arguments and to print: the verb in `cli/` gives options and 
 import asyncio
 from collections.abc import Callable
 
+from batchgen.sandbox.certificates import TLS_KINDS
 from batchgen.sandbox.options import SandboxOptions
 from batchgen.sandbox.server import start_sandbox
 
@@ -20,6 +21,10 @@ async def serve(options: SandboxOptions, announce: Callable[[str], None]) -> Non
         announce(f"the bill: {sandbox.root_url}/sandbox/bill")
         if options.key is not None:
             announce("only requests with the given key are served")
+        if options.tls is not None:
+            announce(f"https with {TLS_KINDS[options.tls]}")
+        if options.tls_ca is not None:
+            announce(f"the authority's certificate: {options.tls_ca}")
         if options.faults:
             announce("faults: " + ", ".join(f"{fault.kind} ({fault.rate:.0%})" for fault in options.faults))
         try:

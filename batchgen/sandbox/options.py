@@ -42,5 +42,9 @@ class SandboxOptions:
     """False gives links from the server's root, such as /image/…"""
     faults: tuple[Fault, ...] = ()
     bill_file: Path | None = None
+    tls: str | None = None
+    """One of `certificates.TLS_KINDS`, for a server that speaks https; None for plain http."""
+    tls_ca: Path | None = None
+    """Where the certificate of the authority is written by which a client can trust a server with `tls`."""
     seed: int = 0
     """Decides which requests the faults with a rate hit, and the play times."""

@@ -10,7 +10,9 @@ import hmac
 import json
 import math
 import random
+import ssl
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +23,7 @@ from aiohttp import web
 from batchgen.clock import Clock, RealClock
 from batchgen.errors import UsageError
 from batchgen.sandbox.answers import ERRORS, RefusalError, as_bytes, error_body, success_body
+from batchgen.sandbox.bad_pictures import IN_THE_DRAWING, PASSING, bad_picture
 from batchgen.sandbox.bill import Bill, BillEntry, BillSnapshot, price
 from batchgen.sandbox.faults import Fault, FaultBook, parse_faults
 from batchgen.sandbox.limits import Limits
@@ -28,11 +31,11 @@ from batchgen.sandbox.links import read_link, write_link
 from batchgen.sandbox.misbehaviour import (
     AFTER_WORK,
     BEFORE_WORK,
+    STALE,
     inline,
     instead_of_answer,
     instead_of_work,
     spoil,
-    spoiled_picture,
 )
 from batchgen.sandbox.options import SandboxOptions
 from batchgen.sandbox.page import CURRENCY, MODELS, RANDOM_SEED, Order, read_order
@@ -48,7 +51,7 @@ _HIGHEST_RANDOM_SEED = 2_147_483_646
 _WELCOME = "batchgen sandbox: POST /v1/images/generations, GET /v1/models, GET /sandbox/bill, POST /sandbox/reset\n"
 _SPREAD = 0.35
 _FURTHER_PICTURE = 0.35
-_ANSWER_FLAWS = frozenset({"picture-black", "picture-same", "picture-wrong-size"})
+_OTHER_PROMPT = "a picture that somebody else asked for"
 
 
 async def start_sandbox(options: SandboxOptions | None = None, *, clock: Clock | None = None) -> "Sandbox":
@@ -72,18 +75,23 @@ class Sandbox:
         self._limits = Limits(options.requests_per_minute, options.burst, options.concurrency, clock.monotonic)
         self._artists = ThreadPoolExecutor(2, "sandbox-drawing")
         self._chance = random.SystemRandom()
-        self._failed_once: set[str] = set()
+        self._downloads: Counter[str] = Counter()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.2)
         self.port = options.port
 
     async def start(self) -> None:
-        """Listen. Raises UsageError as `start_sandbox` does."""
+        """Listen. Raises UsageError as `start_sandbox` does, and where certificates cannot be made."""
         # Pillow is imported here and not with the module: a process that never starts a sandbox does not pay for it.
         from batchgen.sandbox import drawing, inputs, plan
 
         self._draw, self._read_input, self._plan = drawing.draw, inputs.read_input, plan.plan_pictures
+        try:
+            context = self._secure() if self._options.tls else None
+        except UsageError:
+            await self.stop()
+            raise
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._options.host, self._options.port)
+        site = web.TCPSite(self._runner, self._options.host, self._options.port, ssl_context=context)
         try:
             await site.start()
         except OSError as error:
@@ -94,11 +102,25 @@ class Sandbox:
             ) from error
         self.port = self._runner.addresses[0][1]
 
+    def _secure(self) -> ssl.SSLContext:
+        from batchgen.sandbox.certificates import make_identity
+
+        identity = make_identity(self._options.tls or "", self._options.host)
+        if self._options.tls_ca is not None:
+            try:
+                self._options.tls_ca.write_bytes(identity.authority)
+            except OSError as error:
+                raise UsageError(
+                    f"{self._options.tls_ca} cannot be written: {(error.strerror or 'no access').lower()}",
+                    "name another file for the authority's certificate",
+                ) from error
+        return identity.context
+
     @property
     def root_url(self) -> str:
         """The server's root, without a slash at the end."""
         host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self._options.tls else 'http'}://{host}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -152,7 +174,7 @@ class Sandbox:
         order = read_order(_parsed(raw), ignore_unsupported=self._options.unsupported == "ignore")
         fault = self._faults.choose(order.model.id, order.prompt, order.seed, index)
         if fault in BEFORE_WORK:
-            return await instead_of_work(fault, request)
+            return await instead_of_work(fault, request, self._clock.now())
         if fault in ERRORS and fault not in AFTER_WORK:
             raise RefusalError(fault, retry_after_s=1.0 if fault == "429" else None)
         if fault == "429-bare":
@@ -165,7 +187,8 @@ class Sandbox:
             self._charge(request, order, request_id, seed, made)
         body = as_bytes(await self._success(request, order, fault, sketches))
         if fault in AFTER_WORK:
-            return await instead_of_answer(fault, request, body)
+            unasked = await self._for_another(request, order, seed) if fault in STALE else b""
+            return await instead_of_answer(fault, request, body, unasked)
         return web.Response(body=body, content_type="application/json")
 
     def _sketches(self, order: Order, seed: int, fault: str | None) -> list[Sketch]:
@@ -209,6 +232,12 @@ class Sandbox:
                 item["b64_json"] = inline(picture, sketch.format, prefixed=fault != "b64-bare")
             items.append(item)
         return success_body(int(now), spoil(fault, items))
+
+    async def _for_another(self, request: web.Request, order: Order, seed: int) -> bytes:
+        """The answer that somebody else's request would get."""
+        other = replace(order, prompt=_OTHER_PROMPT)
+        sketches = await self._in_thread(self._sketches, other, seed, None)
+        return as_bytes(await self._success(request, other, None, sketches))
 
     def _charge(self, request: web.Request, order: Order, request_id: str, seed: int, pictures: int) -> None:
         self._bill.charge(
@@ -265,18 +294,18 @@ class Sandbox:
             raise web.HTTPNotFound(text="the link has expired")
         picture = await self._in_thread(self._draw, sketch)
         content_type = f"image/{sketch.format.lower()}"
-        if self._spoiled(sketch.flaw, name):
-            return await spoiled_picture(sketch.flaw, request, picture, content_type)
+        if self._is_bad(sketch.flaw, name):
+            return await bad_picture(sketch.flaw, request, picture, content_type)
         return _ranged(request, picture, content_type)
 
-    def _spoiled(self, flaw: str, name: str) -> bool:
-        if not flaw or flaw in _ANSWER_FLAWS:
+    def _is_bad(self, flaw: str, name: str) -> bool:
+        """Whether this download of a link with the flaw goes wrong."""
+        if not flaw or flaw in IN_THE_DRAWING:
             return False
-        if flaw == "picture-500-once":
-            first = name not in self._failed_once
-            self._failed_once.add(name)
-            return first
-        return True
+        if flaw not in PASSING:
+            return True
+        self._downloads[name] += 1
+        return self._downloads[name] <= PASSING[flaw]
 
     async def _models(self, _: web.Request) -> web.Response:
         entries = [
@@ -297,7 +326,7 @@ class Sandbox:
     async def _reset(self, _: web.Request) -> web.Response:
         self._bill.reset()
         self._faults.reset()
-        self._failed_once.clear()
+        self._downloads.clear()
         self._limits.most_at_work = self._limits.at_work
         return web.json_response({"reset": True})
 
