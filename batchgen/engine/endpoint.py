@@ -1,18 +1,25 @@
-"""The control of one endpoint (provider, key and model): how many calls at once, when to wait, when to stop.
+"""The control of one endpoint (provider, key and model): how many calls at once, how fast, when to wait, when to stop.
 
-Three mechanisms, each fed by how calls end: a limit that finds the provider's own (additive increase, multiplicative
-decrease), a gate that holds every call until a time (Retry-After), and a breaker that sends one probe at a time while
-nothing works. It knows time through the clock alone, and refuses to know tasks, money and the network.
+Fed by how calls end: a limit that finds the provider's own number of calls at once (additive increase, multiplicative
+decrease), a pace that finds its calls per minute, a gate that holds every call until a time (Retry-After), and a
+breaker that sends one probe at a time while nothing works. It knows time through the clock alone, and refuses to know
+tasks, money and the network.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchgen.clock import Clock
+from batchgen.engine.pace import LearnedPace, Pace
 from batchgen.errors import Exit
 
 START_LIMIT = 4
+STEP = 2.0
+"""What each success adds to the limit before the first refusal: 4 calls at once become 64 within three answers."""
+RETURN_STEP = 0.25
+"""What each success adds after a cut, up to the number that was refused: it was too many by one, not by a third."""
 CUT = 0.7
 GATE_AT_MOST_S = 60.0
 RETRY_AFTER_AT_MOST_S = 900.0
@@ -20,6 +27,8 @@ FAILURES_TO_OPEN = 5
 COSTLY_TO_OPEN = 3
 PROBE_AT_MOST_S = 120.0
 GIVE_UP_AFTER_S = 1800.0
+ASLEEP_FROM_S = 60.0
+"""A pause that lasted so much longer than asked was the machine's sleep, which is nobody's trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +45,30 @@ class EndpointStopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The right to make one call; `epoch` tells calls sent before a cut from those after it."""
+    """The right to make one call; `epoch` tells calls that left before a cut from those after it."""
 
     epoch: int
+    level: int
+    """Calls in flight when it left, itself included."""
     probe: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """An honest snapshot of an endpoint: what it allows now and what it waits for (monotonic seconds)."""
+    """An honest snapshot of an endpoint."""
 
-    limit: int
-    in_flight: int
-    paused_until: float | None
+    state: str
+    """`working`, `paused` or `stopped`."""
     reason: str
-
-
-class Pace:
-    """At most so many calls a minute, evenly; one may be shared by several endpoints."""
-
-    def __init__(self, requests_per_minute: float) -> None:
-        self._interval_s = 60.0 / requests_per_minute
-        self.next_start = 0.0
-        """When the next call may leave, in monotonic seconds."""
-
-    def take(self, now: float) -> None:
-        """A call leaves now."""
-        self.next_start = max(now, self.next_start) + self._interval_s
+    resumes_in_s: float | None
+    limit: int
+    """Calls that it may have in flight now."""
+    in_flight: int
+    per_minute: float | None
+    """The pace it has learned, or None while it knows none."""
+    sent: int
+    refused: int
+    """Calls that the provider turned away because there were too many."""
 
 
 StateListener = Callable[[str, str, float | None], None]
@@ -70,26 +76,35 @@ StateListener = Callable[[str, str, float | None], None]
 
 
 class Endpoint:
-    """Lets calls of one model through; `enter` before each, `leave` or one of its kin after."""
+    """Lets calls of one model through; `enter` before each, `leave` or one of its kin after.
+
+    `slots` is what the whole run may have in flight. A call holds one from the moment it leaves, never while it waits for
+    its own endpoint, so that a model in trouble starves no other.
+    """
 
     def __init__(
         self,
         clock: Clock,
         *,
         most: int,
+        slots: asyncio.Semaphore | None = None,
         paces: tuple[Pace, ...] = (),
         give_up_after_s: float | None = None,
         listener: StateListener = lambda _state, _reason, _seconds: None,
     ) -> None:
         self._clock = clock
         self._most = most
+        self._slots = slots or asyncio.Semaphore(most)
         self._limit = float(min(START_LIMIT, most))
         self._grown_by_steps = True
+        self._proven = 0
+        self._too_many = 0
+        self._pace = LearnedPace()
         self._paces = paces
         self._give_up_after_s = GIVE_UP_AFTER_S if give_up_after_s is None else give_up_after_s
         self._listener = listener
         self._in_flight = 0
-        self._queued = 0
+        self._waiting = 0
         self._epoch = 0
         self._cuts_in_a_row = 0
         self._gate = 0.0
@@ -99,8 +114,10 @@ class Endpoint:
         self._probes: int | None = None
         self._trouble_since: float | None = None
         self._stop: Stop | None = None
-        self._stopping = asyncio.Event()
-        self._changed = asyncio.Condition()
+        self._sent = 0
+        self._refused = 0
+        self._door = asyncio.Lock()
+        self._changed = asyncio.Event()
 
     @property
     def stopped(self) -> Stop | None:
@@ -109,74 +126,125 @@ class Endpoint:
 
     def statistics(self) -> Statistics:
         """What it allows and waits for at this moment."""
-        waiting = self._gate if self._gate > self._clock.monotonic() else None
-        return Statistics(self._room(), self._in_flight, waiting, self._gate_reason if waiting else "")
+        now = self._clock.monotonic()
+        state, reason, resumes_in_s = "working", "", None
+        if self._stop is not None:
+            state, reason = "stopped", self._stop.reason
+        elif self._gate > now:
+            state, reason, resumes_in_s = "paused", self._gate_reason, self._gate - now
+        per_second = self._pace.per_second
+        return Statistics(
+            state=state,
+            reason=reason,
+            resumes_in_s=resumes_in_s,
+            limit=self._room(),
+            in_flight=self._in_flight,
+            per_minute=None if per_second is None else per_second * 60,
+            sent=self._sent,
+            refused=self._refused,
+        )
 
     async def enter(self) -> Ticket:
-        """Wait until a call may leave. Raises EndpointStopped when none ever will in this run."""
+        """Wait until a call may leave, which it then has to do. Raises EndpointStopped when none ever will in this run."""
+        self._waiting += 1
+        try:
+            # One caller waits for all conditions and the others for it: a crowd that woke for every call would cost
+            # more than the calls.
+            async with self._door:
+                while True:
+                    await self._until_open()
+                    await self._slots.acquire()
+                    now = self._clock.monotonic()
+                    if self._stop is None and self._wait_s(now) == 0.0:
+                        break
+                    self._slots.release()
+        finally:
+            self._waiting -= 1
+        for pace in self._paces:
+            pace.take(now)
+        self._pace.take(now)
+        self._in_flight += 1
+        self._sent += 1
+        return Ticket(self._epoch, self._in_flight, self._probes is not None)
+
+    async def _until_open(self) -> None:
         while True:
-            await self._wait_for_gate()
-            async with self._changed:
-                if self._stop is not None:
-                    raise EndpointStopped
-                now = self._clock.monotonic()
-                if self._gate > now:
-                    continue
-                if self._in_flight < self._room():
-                    next_start = max((pace.next_start for pace in self._paces), default=now)
-                    if next_start <= now:
-                        for pace in self._paces:
-                            pace.take(now)
-                        self._in_flight += 1
-                        return Ticket(self._epoch, self._probes is not None)
-                else:
-                    self._queued += 1
-                    try:
-                        await self._changed.wait()
-                    finally:
-                        self._queued -= 1
-                    continue
-            await self._sleep(next_start - now)
+            now = self._clock.monotonic()
+            self._give_up_if_due(now)
+            if self._stop is not None:
+                raise EndpointStopped
+            wait_s = self._wait_s(now)
+            if wait_s == 0.0:
+                return
+            if self._gate > now:
+                wait_s = min(wait_s, self._given_up_at(now) - now)
+            await self._sleep(wait_s)
 
-    async def leave(self, ticket: Ticket) -> None:
+    def _wait_s(self, now: float) -> float:
+        """Seconds until a call may leave as things stand; 0 is now, infinity is until a call in flight ends."""
+        if self._in_flight >= self._room():
+            return math.inf
+        next_start = max([self._pace.next_start, *(pace.next_start for pace in self._paces)])
+        return max(0.0, self._gate - now, next_start - now)
+
+    def leave(self, _ticket: Ticket) -> None:
         """A call ended in a way that says nothing of the endpoint: it did not leave, or its task alone was refused."""
-        await self._after(ticket)
+        self._end_call()
 
-    async def succeed(self, ticket: Ticket) -> None:
+    def succeed(self, ticket: Ticket) -> None:
         """A call brought a picture: the endpoint works."""
         self._trouble_since = None
         self._failures = self._costly = self._cuts_in_a_row = 0
+        self._proven = max(self._proven, ticket.level)
+        if ticket.epoch == self._epoch:
+            self._pace.succeed()
         if self._probes is not None:
             self._probes = None
             self._limit = float(min(START_LIMIT, self._most))
-        elif self._queued:  # a limit that nobody waits for proves nothing about a higher one
-            self._limit += 1.0 if self._grown_by_steps else 1.0 / self._limit
-            self._limit = min(self._limit, float(self._most))
-        if self._gate_reason:
+        elif self._waiting:  # a limit that nobody waits for proves nothing about a higher one
+            self._limit = min(self._limit + self._growth(), float(self._most))
+        if self._gate_reason and self._gate <= self._clock.monotonic():
             self._gate_reason = ""
             self._listener("working", "", None)
-        await self._after(ticket)
+        self._end_call()
 
-    async def throttle(self, ticket: Ticket, reason: str, retry_after_s: float | None) -> None:
-        """The provider asked for fewer calls: cut the limit once per episode and hold all calls for a while."""
+    def _growth(self) -> float:
+        """What a success adds to the limit: much while nothing was refused, little above what was refused last."""
+        if self._grown_by_steps:
+            return STEP
+        return RETURN_STEP if self._limit < self._too_many - 1 else 1.0 / self._limit
+
+    def throttle(self, ticket: Ticket, reason: str, retry_after_s: float | None) -> None:
+        """The provider asked for fewer calls: cut limit or pace once per episode and hold all calls for a while."""
+        self._refused += 1
         if retry_after_s is not None and retry_after_s > RETRY_AFTER_AT_MOST_S:
-            await self.stop(
-                Stop(f"{reason}; the provider asks to wait {retry_after_s / 60:.0f} minutes", Exit.UNAVAILABLE)
-            )
+            self.stop(Stop(f"{reason}; the provider asks to wait {retry_after_s / 60:.0f} minutes", Exit.UNAVAILABLE))
         if ticket.epoch == self._epoch:
             self._epoch += 1
             self._cuts_in_a_row += 1
-            self._grown_by_steps = False
-            self._limit = max(1.0, self._limit * CUT)
+            self._pace.refuse()
+            self._cut(ticket)
             pause = min(GATE_AT_MOST_S, 2.0 ** (self._cuts_in_a_row - 1)) * self._clock.jitter(0.5, 1.0)
             if retry_after_s is not None:
                 pause = retry_after_s + self._clock.jitter(0.0, 0.25)
             self._hold(pause, reason)
         elif retry_after_s is not None:
             self._hold(retry_after_s, reason)
-        await self._after(ticket)
+        self._end_call()
 
-    async def fail(self, ticket: Ticket, reason: str, *, costly: bool) -> None:
+    def _cut(self, ticket: Ticket) -> None:
+        """Fewer at once, or fewer a minute? As many at once as were taken before cannot be too many: it was too soon."""
+        now = self._clock.monotonic()
+        if ticket.level <= max(1, self._proven):
+            self._pace.learn(now)
+            self._proven = max(ticket.level - 1, int(self._proven * CUT))
+        else:
+            self._pace.restart(now)
+            self._too_many = ticket.level
+            self._limit = max(1.0, min(self._limit, float(ticket.level)) * CUT)
+            self._grown_by_steps = False
+
+    def fail(self, ticket: Ticket, reason: str, *, costly: bool) -> None:
         """A call did not get through. `costly` ones may have cost money, so fewer of them open the breaker."""
         self._failures += 1
         self._costly = self._costly + 1 if costly else 0
@@ -187,16 +255,14 @@ class Endpoint:
             self._hold(pause, reason)
         elif not is_open:
             self._hold(self._clock.jitter(0.2, 0.5) * self._failures, reason)
-        await self._after(ticket)
+        self._end_call()
 
-    async def stop(self, stop: Stop) -> None:
+    def stop(self, stop: Stop) -> None:
         """Let no further call leave; the first reason stays."""
         if self._stop is None:
             self._stop = stop
             self._listener("stopped", stop.reason, None)
-        self._stopping.set()
-        async with self._changed:
-            self._changed.notify_all()
+        self._changed.set()
 
     def _room(self) -> int:
         return 1 if self._probes is not None else max(1, int(self._limit))
@@ -211,30 +277,34 @@ class Endpoint:
             self._gate_reason = reason
             self._listener("paused", reason, seconds)
 
-    async def _wait_for_gate(self) -> None:
-        while self._stop is None:
-            now = self._clock.monotonic()
-            if self._gate <= now:
-                return
-            give_up = (now if self._trouble_since is None else self._trouble_since) + self._give_up_after_s
-            if give_up <= now:
-                minutes = self._give_up_after_s / 60
-                waited = f"{minutes:.0f} min" if minutes >= 1 else f"{self._give_up_after_s:.0f} s"
-                await self.stop(Stop(f"{self._gate_reason}; gave up after {waited}", Exit.UNAVAILABLE))
-                return
-            await self._sleep(min(self._gate, give_up) - now)
+    def _given_up_at(self, now: float) -> float:
+        return (now if self._trouble_since is None else self._trouble_since) + self._give_up_after_s
+
+    def _give_up_if_due(self, now: float) -> None:
+        if self._stop is None and self._gate > now and self._given_up_at(now) <= now:
+            minutes = self._give_up_after_s / 60
+            waited = f"{minutes:.0f} min" if minutes >= 1 else f"{self._give_up_after_s:.0f} s"
+            self.stop(Stop(f"{self._gate_reason}; gave up after {waited}", Exit.UNAVAILABLE))
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, or return at once when the endpoint stops."""
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        """Sleep, or return as soon as a call ends or the endpoint stops."""
+        self._changed.clear()
+        before = self._clock.monotonic()
+        changed = asyncio.ensure_future(self._changed.wait())
+        sleeping = None if seconds == math.inf else asyncio.ensure_future(self._clock.sleep(seconds))
         try:
-            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {changed} if sleeping is None else {changed, sleeping}, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
-            sleeping.cancel()
-            stopping.cancel()
+            changed.cancel()
+            if sleeping is not None:
+                sleeping.cancel()
+        asleep = self._clock.monotonic() - before - seconds
+        if asleep > ASLEEP_FROM_S and self._trouble_since is not None:
+            self._trouble_since += asleep
 
-    async def _after(self, _ticket: Ticket) -> None:
+    def _end_call(self) -> None:
         self._in_flight -= 1
-        async with self._changed:
-            self._changed.notify(2)
+        self._slots.release()
+        self._changed.set()

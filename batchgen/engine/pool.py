@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
 from batchgen.api.outcomes import Kind, Outcome, Reach
@@ -29,15 +29,13 @@ class Pool:
         use: ModelUse,
         tasks: Iterator[Task],
         endpoint: Endpoint,
-        slots: asyncio.Semaphore,
         workers: int,
-        stop_all: Callable[[Stop], Awaitable[None]],
+        stop_all: Callable[[Stop], None],
     ) -> None:
         self.use = use
         self.endpoint = endpoint
         self._run = run
         self._tasks = tasks
-        self._slots = slots
         self._count = workers
         self._stop_all = stop_all
         self._ready: deque[Task] = deque()
@@ -64,7 +62,7 @@ class Pool:
             stop = Stop(
                 getattr(error, "message", "something unexpected happened"), getattr(error, "exit_code", Exit.BUG)
             )
-            await self._stop_all(stop)
+            self._stop_all(stop)
 
     async def _buy_one_by_one(self) -> None:
         while (task := await self._next()) is not None:
@@ -73,8 +71,7 @@ class Pool:
                 ticket = await self.endpoint.enter()
             except EndpointStopped:
                 return
-            async with self._slots:
-                verdict = await self._make(task, ticket)
+            verdict = await self._make(task, ticket)
             if verdict.next is Next.AGAIN:
                 self._ready.appendleft(task)
             elif verdict.declined == "budget":
@@ -88,60 +85,63 @@ class Pool:
         if self._run.calls_in_flight:
             await self._run.clock.sleep(0.2)
         else:
-            await self.endpoint.stop(Stop(f"the budget is reached ({words})", Exit.BUDGET))
+            self.endpoint.stop(Stop(f"the budget is reached ({words})", Exit.BUDGET))
 
     async def _make(self, task: Task, ticket: Ticket) -> Verdict:
         await self._stop_if_hopeless()
         if self.endpoint.stopped is not None:
-            await self.endpoint.leave(ticket)
+            self.endpoint.leave(ticket)
             return Verdict(Next.AGAIN)
         self._run.calls_in_flight += 1
         try:
             verdict = await make(task, self.use, self._run)
         except BaseException:
-            await self.endpoint.leave(ticket)
+            self.endpoint.leave(ticket)
             raise
         finally:
             self._run.calls_in_flight -= 1
-        await self._report(ticket, verdict)
+        self._report(ticket, verdict)
         return verdict
 
-    async def _report(self, ticket: Ticket, verdict: Verdict) -> None:
+    def _report(self, ticket: Ticket, verdict: Verdict) -> None:
         """Tell the endpoint what the call's end says of it."""
         outcome = verdict.outcome
         if outcome is None:
-            await self.endpoint.leave(ticket)
+            self.endpoint.leave(ticket)
         elif outcome.kind is Kind.BILLED and verdict.usable:
             self._not_found = 0
-            await self.endpoint.succeed(ticket)
+            self.endpoint.succeed(ticket)
         elif outcome.kind in {Kind.BILLED, Kind.UNKNOWN}:
             reason = "answers without a picture" if outcome.kind is Kind.BILLED else "calls without an answer"
-            await self.endpoint.fail(ticket, f"{reason}: {self._words(verdict)}", costly=True)
+            self.endpoint.fail(ticket, f"{reason}: {self._words(verdict)}", costly=True)
         elif outcome.reason == "too_many_files":
-            await self.endpoint.throttle(ticket, outcome.message, None)
+            self.endpoint.throttle(ticket, outcome.message, None)
         elif outcome.reach is Reach.RETRY and outcome.kind is Kind.REFUSED:
             reason = "rate limited" if outcome.reason == "rate_limited" else "overloaded"
-            await self.endpoint.throttle(ticket, reason, retry_after_seconds(verdict.retry_after, verdict.date))
+            self.endpoint.throttle(ticket, reason, retry_after_seconds(verdict.retry_after, verdict.date))
         elif outcome.reach is Reach.RETRY:
-            await self.endpoint.fail(ticket, outcome.message, costly=False)
+            self.endpoint.fail(ticket, outcome.message, costly=False)
         elif outcome.reach is Reach.TASK:
-            await self._refused(ticket, outcome)
+            self._refused(ticket, outcome)
         else:
             stop = _stop_for(outcome, self._run.clean(outcome.message))
-            await (self.endpoint.stop(stop) if outcome.reach is Reach.MODEL else self._stop_all(stop))
-            await self.endpoint.leave(ticket)
+            if outcome.reach is Reach.MODEL:
+                self.endpoint.stop(stop)
+            else:
+                self._stop_all(stop)
+            self.endpoint.leave(ticket)
 
     def _words(self, verdict: Verdict) -> str:
         assert verdict.outcome is not None
         return self._run.clean(verdict.message or verdict.outcome.message)
 
-    async def _refused(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _refused(self, ticket: Ticket, outcome: Outcome) -> None:
         """A refusal of one task; an unknown model refuses every task alike, so the second one stops the pool."""
         self._not_found = self._not_found + 1 if outcome.reason == "not_found" else 0
         if self._not_found >= NOT_FOUND_TO_STOP:
             reason = f"the provider does not know this model or address: {self._run.clean(outcome.message)}"
-            await self.endpoint.stop(Stop(reason, Exit.UNAVAILABLE))
-        await self.endpoint.leave(ticket)
+            self.endpoint.stop(Stop(reason, Exit.UNAVAILABLE))
+        self.endpoint.leave(ticket)
 
     async def _room_for_downloads(self) -> None:
         """Buy no more while many paid pictures wait to be fetched: their links are worth more than new ones."""
@@ -151,15 +151,15 @@ class Pool:
             await self._run.clock.sleep(0.1)
         if downloads.failed_in_a_row > most:
             reason = f"paid pictures cannot be downloaded ({downloads.failed_in_a_row} in a row)"
-            await self._stop_all(Stop(reason, Exit.UNAVAILABLE))
+            self._stop_all(Stop(reason, Exit.UNAVAILABLE))
 
     async def _stop_if_hopeless(self) -> None:
         """Buy nothing more that could not be stored, or would come too late."""
         trouble = await self._run.space.trouble()
         if trouble:
-            await self._stop_all(Stop(trouble, Exit.STORAGE))
+            self._stop_all(Stop(trouble, Exit.STORAGE))
         elif self._run.too_late_for(self.use.label):
-            await self.endpoint.stop(self._run.deadline_stop())
+            self.endpoint.stop(self._run.deadline_stop())
 
     async def _next(self) -> Task | None:
         """The next task that is to be bought, in plan order; None when there is none."""

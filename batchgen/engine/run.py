@@ -20,8 +20,9 @@ from batchgen.clock import Clock
 from batchgen.engine.context import RunContext
 from batchgen.engine.downloads import Downloads
 from batchgen.engine.ending import PoolEnd, exit_codes, reasons
-from batchgen.engine.endpoint import Endpoint, Pace, Stop
+from batchgen.engine.endpoint import Endpoint, Stop
 from batchgen.engine.inputs import Inputs
+from batchgen.engine.pace import Pace
 from batchgen.engine.pool import Pool
 from batchgen.engine.recovery import mend_manifest, refuse_two_currencies, say_what_waits, settle_sending
 from batchgen.engine.rows import failure_row
@@ -260,12 +261,13 @@ class _Run:
             endpoint = Endpoint(
                 run.clock,
                 most=workers,
+                slots=slots,
                 paces=shared + own,
                 give_up_after_s=use.limits.give_up_after_s or limits.give_up_after_s,
                 listener=self._pool_listener(use.label),
             )
             self._endpoints[use.label] = endpoint
-            self._pools.append(Pool(run, use, self._tasks(use), endpoint, slots, workers, self._stop_all))
+            self._pools.append(Pool(run, use, self._tasks(use), endpoint, workers, self._stop_all))
         beside = [asyncio.create_task(self._watch(downloads)), asyncio.create_task(self._note_pools())]
         try:
             async with asyncio.TaskGroup() as group:
@@ -285,14 +287,14 @@ class _Run:
         try:
             await asyncio.wait({asked, broken, late}, return_when=asyncio.FIRST_COMPLETED)
             if broken.done():
-                await self._stop_all(Stop("pictures cannot be stored", Exit.STORAGE))
+                self._stop_all(Stop("pictures cannot be stored", Exit.STORAGE))
             elif asked.done():
-                await self._stop_all(Stop("stopped by you", self._control.exit_code or Exit.SIGINT))
+                self._stop_all(Stop("stopped by you", self._control.exit_code or Exit.SIGINT))
                 calls = run.calls_in_flight
                 waits = f"waiting for {calls} call{'s' if calls > 1 else ''} in flight: paid for, so the answer counts"
                 run.warn(f"stopping: {waits if calls else 'no call is in flight'}; again to leave now")
             else:
-                await self._stop_all(run.deadline_stop())
+                self._stop_all(run.deadline_stop())
         finally:
             for task in (asked, broken, late):
                 task.cancel()
@@ -327,9 +329,9 @@ class _Run:
         else:
             await run.clock.sleep(max(0.0, run.deadline - run.clock.monotonic()))
 
-    async def _stop_all(self, stop: Stop) -> None:
+    def _stop_all(self, stop: Stop) -> None:
         for pool in self._pools:
-            await pool.endpoint.stop(stop)
+            pool.endpoint.stop(stop)
 
     def _pool_listener(self, label: str) -> Callable[[str, str, float | None], None]:
         def listen(state: str, reason: str, seconds: float | None) -> None:

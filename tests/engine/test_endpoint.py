@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from batchgen.clock import VirtualClock
-from batchgen.engine.endpoint import Endpoint, EndpointStopped, Pace, Stop
+from batchgen.engine.endpoint import Endpoint, EndpointStopped, Stop
+from batchgen.engine.pace import Pace
 from batchgen.errors import Exit
 
 Call = Callable[[], Coroutine[Any, Any, str]]
@@ -27,16 +28,16 @@ async def _use(endpoint: Endpoint, clock: VirtualClock, tasks: int, workers: int
             starts.append(clock.monotonic())
             kind = await answer()
             if kind == "ok":
-                await endpoint.succeed(ticket)
+                endpoint.succeed(ticket)
             elif kind == "429":
                 left[0] += 1
-                await endpoint.throttle(ticket, "rate limited", None)
+                endpoint.throttle(ticket, "rate limited", None)
             elif kind == "429 after 7":
                 left[0] += 1
-                await endpoint.throttle(ticket, "rate limited", 7.0)
+                endpoint.throttle(ticket, "rate limited", 7.0)
             else:
                 left[0] += 1
-                await endpoint.fail(ticket, "nothing there", costly=kind == "unknown")
+                endpoint.fail(ticket, "nothing there", costly=kind == "unknown")
 
     async with asyncio.TaskGroup() as group:
         for _ in range(workers):
@@ -184,7 +185,7 @@ def test_a_wait_longer_than_a_quarter_of_an_hour_ends_the_run_instead() -> None:
     async def main() -> Stop | None:
         endpoint = Endpoint(clock, most=1)
         ticket = await endpoint.enter()
-        await endpoint.throttle(ticket, "rate limited", 3600.0)
+        endpoint.throttle(ticket, "rate limited", 3600.0)
         with pytest.raises(EndpointStopped):
             await endpoint.enter()
         return endpoint.stopped
@@ -203,9 +204,9 @@ def test_stopping_wakes_everyone_who_waits() -> None:
         ticket = await endpoint.enter()
         waiting = [asyncio.create_task(endpoint.enter()) for _ in range(5)]
         await asyncio.sleep(0)
-        await endpoint.stop(Stop("by you", Exit.SIGINT))
+        endpoint.stop(Stop("by you", Exit.SIGINT))
         results = await asyncio.gather(*waiting, return_exceptions=True)
-        await endpoint.leave(ticket)
+        endpoint.leave(ticket)
         return sum(isinstance(result, EndpointStopped) for result in results)
 
     assert clock.run(main()) == 5
