@@ -44,6 +44,12 @@ Examples:
 @click.option(
     "--requests-per-minute", default=None, type=click.FloatRange(min=0, min_open=True), help="Refuse more with 429."
 )
+@click.option(
+    "--burst", default=5, show_default=True, type=click.IntRange(min=1), help="How many of those may come at once."
+)
+@click.option(
+    "--retry-after/--no-retry-after", default=True, show_default=True, help="Whether a 429 says how long to wait."
+)
 @click.option("--concurrency", default=None, type=click.IntRange(min=1), help="Refuse more at once with 429.")
 @click.option("--faults", default="", metavar="KIND:RATE,…", help="Misbehave on order; see docs/sandbox.md.")
 @click.option(
@@ -82,6 +88,8 @@ def command(**flags: object) -> None:
         scale=flags["scale"],  # type: ignore[arg-type]
         link_lifetime_s=flags["link_lifetime"],  # type: ignore[arg-type]
         requests_per_minute=flags["requests_per_minute"],  # type: ignore[arg-type]
+        burst=flags["burst"],  # type: ignore[arg-type]
+        retry_after=bool(flags["retry_after"]),
         concurrency=flags["concurrency"],  # type: ignore[arg-type]
         faults=parse_faults(str(flags["faults"])),
         bill_file=None if bill is None else Path(str(bill)),

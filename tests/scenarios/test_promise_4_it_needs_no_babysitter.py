@@ -93,3 +93,19 @@ def test_events_are_json_lines_and_the_last_is_the_report(cli: Cli, tmp_path: Pa
     assert names.count("picture_stored") == 3
     assert ran.events[-1]["report"]["counts"]["done"] == 3
     assert ran.err == ""
+
+
+def test_a_dead_provider_leaves_everything_pending_and_a_later_run_makes_it(cli: Cli, tmp_path: Path) -> None:
+    job = write_job(tmp_path, many(12) + DEV + "limits: {give_up_after: 2}\n")
+    with sandbox_process(tmp_path) as server:
+        port = int(server.base_url.split(":")[2].removesuffix("/v1"))
+    dead = cli("run", job, base_url=server.base_url)
+    counts = report(tmp_path / "outputs" / "foo")["counts"]
+    with sandbox_process(tmp_path, port=port) as server:
+        alive = cli("run", job, base_url=server.base_url)
+        billed = server.bill()["pictures"]
+
+    assert (dead.code, alive.code) == (4, 0)
+    assert "connection refused; gave up after 2 s" in dead.err
+    assert (counts["pending"], counts["unknown"]) == (12, 0)
+    assert billed == len(manifest(tmp_path / "outputs" / "foo")) == 12
