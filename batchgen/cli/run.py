@@ -128,7 +128,7 @@ def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "R
         rebuy=rebuy,
         drop=drop,
         max_cost=max_cost,
-        deadline_s=_seconds_until(flags["deadline"]),
+        deadline=_deadline(flags["deadline"]),
         key=key_for(job, environment.values),
     )
 
@@ -181,18 +181,20 @@ def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> boo
     return click.confirm("This job has no budget. Buy these pictures?", default=False, err=True)
 
 
-def _seconds_until(deadline: object) -> float | None:
+def _deadline(text: object) -> float | None:
+    """When it is, on the clock that only goes forward: the same for every job of the command."""
     from batchgen.clock import RealClock
     from batchgen.spec.durations import until
 
-    if deadline is None:
+    if text is None:
         return None
-    seconds = until(str(deadline), RealClock().now())
+    clock = RealClock()
+    seconds = until(str(text), clock.now())
     if seconds is None:
         raise UsageError(
-            f"--deadline {deadline} is no length of time and no time of day", "write it as --deadline 6h or 06:30"
+            f"--deadline {text} is no length of time and no time of day", "write it as --deadline 6h or 06:30"
         )
-    return seconds
+    return clock.monotonic() + seconds
 
 
 def _amount(text: object) -> Decimal | None:

@@ -58,8 +58,8 @@ class RunOptions:
     drop: frozenset[str] = frozenset()
     """States that are closed as paid and lost: unknown."""
     max_cost: Decimal | None = None
-    deadline_s: float | None = None
-    """Seconds from the start after which no call leaves, nor one that is unlikely to end by then."""
+    deadline: float | None = None
+    """When no call leaves any more, nor one that is unlikely to end by then, in the clock's monotonic seconds."""
     key: str | None = field(default=None, repr=False)
     base_url: str | None = None
     """Where the provider is, when that is known only now (the embedded sandbox)."""
@@ -129,7 +129,7 @@ async def run(
             max_cost=options.max_cost,
             rebuy=options.rebuy,
             secret=options.key,
-            deadline=None if options.deadline_s is None else clock.monotonic() + options.deadline_s,
+            deadline=options.deadline,
         )
         context.space = Space(context)
         with ManifestWriter(folder) as manifest:
