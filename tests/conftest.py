@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from .crash import tally
+
 _LEAKS = ("MODELVERSE_API_KEY", "MODELVERSE_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_COLOR", "COLUMNS")
 
 
@@ -13,3 +15,11 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("TZ", os.environ.get("TZ", "UTC"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the kill tests did, in a green run too."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    ended = [report for report in reports if getattr(report, "when", "") == "teardown"]
+    for line in tally.lines(each for report in ended for each in report.user_properties):
+        terminalreporter.write_line(line)

@@ -7,7 +7,7 @@ import asyncio
 import base64
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -166,23 +166,32 @@ class RunContext:
         """Run something that touches the disk in the threads that are there for it."""
         return await asyncio.get_running_loop().run_in_executor(self.disk, lambda: function(*args, **kwargs))
 
+    async def keep_answer(self, spool: str, body: bytes) -> None:
+        """Keep a paid answer that holds the pictures themselves, at any cost."""
+        await self._at_any_cost(lambda: self.on_disk(self.folder.spool_write, spool, body))
+
     async def keep_unusable(self, name: str, body: bytes) -> None:
-        """Keep the body of a paid answer that holds no picture: it is the only proof of what came."""
-        await self.on_disk(self.folder.write_atomically, f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST])
+        """Keep the body of a paid answer that holds no picture, at any cost: it is the only proof of what came."""
+        file, proof = f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST]
+        await self._at_any_cost(lambda: self.on_disk(self.folder.write_atomically, file, proof))
 
     async def write_at_any_cost(self, operation: Operation[T]) -> T:
-        """Write what a paid answer brought; while the disk refuses, try for a minute before giving up.
+        """Write what a paid answer brought into the ledger, at any cost."""
+        return await self._at_any_cost(lambda: self.ledger.write(operation))
 
-        Until it is written the link is in this process alone. Raises StorageError as `Ledger.write` does.
+    async def _at_any_cost(self, write: Callable[[], Awaitable[T]]) -> T:
+        """While the disk refuses, try for a minute before giving up: until then the answer is in this process alone.
+
+        Raises the StorageError of the last try.
         """
         for _ in range(_WRITE_TRIES):
             try:
-                return await self.ledger.write(operation)
+                return await write()
             except StorageError as error:
                 self.folder.release_reserve()
                 self.warn(f"a paid answer cannot be written down yet: {error.message}")
                 await self.clock.sleep(1.0)
-        return await self.ledger.write(operation)
+        return await write()
 
     def tell(self, event: Event) -> None:
         """Give an event to every listener; one that raises is reported once and asked no more."""

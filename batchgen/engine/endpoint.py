@@ -22,6 +22,10 @@ RETURN_STEP = 0.25
 """What each success adds after a cut, up to the number that was refused: it was too many by one, not by a third."""
 CUT = 0.7
 GATE_AT_MOST_S = 60.0
+LONG_PAUSE_S = 5.0
+"""What is not sent in a longer pause says nothing about how many calls a minute are taken."""
+RETRY_AFTER_BELIEVED = 5
+"""Refusals in a row that are answered with no more than the pause that was asked for."""
 RETRY_AFTER_AT_MOST_S = 900.0
 FAILURES_TO_OPEN = 5
 COSTLY_TO_OPEN = 3
@@ -29,6 +33,8 @@ PROBE_AT_MOST_S = 120.0
 GIVE_UP_AFTER_S = 1800.0
 ASLEEP_FROM_S = 60.0
 """A pause that lasted so much longer than asked was the machine's sleep, which is nobody's trouble."""
+CALL_AT_MOST_S = 900.0
+"""A call that lasted longer slept with the machine, too: one call never uses up `give_up_after`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Ticket:
     level: int
     """Calls in flight when it left, itself included."""
     probe: bool
+    left_at: float
+    """When it left, in monotonic seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ class Endpoint:
         self._pace.take(now)
         self._in_flight += 1
         self._sent += 1
-        return Ticket(self._epoch, self._in_flight, self._probes is not None)
+        return Ticket(self._epoch, self._in_flight, self._probes is not None, now)
 
     async def _until_open(self) -> None:
         while True:
@@ -188,8 +196,20 @@ class Endpoint:
         return max(0.0, self._gate - now, next_start - now)
 
     def leave(self, _ticket: Ticket) -> None:
-        """A call ended in a way that says nothing of the endpoint: it did not leave, or its task alone was refused."""
+        """A call did not leave after all, or ended in a way that says nothing of the endpoint."""
         self._end_call()
+
+    def refuse(self, _ticket: Ticket) -> None:
+        """The provider refused one task for good: a complete answer, so it is there and works."""
+        self._trouble_since = None
+        self._failures = self._costly = 0
+        self._close_breaker()
+        self._end_call()
+
+    def _close_breaker(self) -> None:
+        if self._probes is not None:
+            self._probes = None
+            self._limit = float(min(START_LIMIT, self._most))
 
     def succeed(self, ticket: Ticket) -> None:
         """A call brought a picture: the endpoint works."""
@@ -199,8 +219,7 @@ class Endpoint:
         if ticket.epoch == self._epoch:
             self._pace.succeed()
         if self._probes is not None:
-            self._probes = None
-            self._limit = float(min(START_LIMIT, self._most))
+            self._close_breaker()
         elif self._waiting:  # a limit that nobody waits for proves nothing about a higher one
             self._limit = min(self._limit + self._growth(), float(self._most))
         if self._gate_reason and self._gate <= self._clock.monotonic():
@@ -214,8 +233,11 @@ class Endpoint:
             return STEP
         return RETURN_STEP if self._limit < self._too_many - 1 else 1.0 / self._limit
 
-    def throttle(self, ticket: Ticket, reason: str, retry_after_s: float | None) -> None:
-        """The provider asked for fewer calls: cut limit or pace once per episode and hold all calls for a while."""
+    def throttle(self, ticket: Ticket, reason: str, retry_after_s: float | None, *, by_the_minute: bool = True) -> None:
+        """The provider asked for fewer calls: cut limit or pace once per episode and hold all calls for a while.
+
+        `by_the_minute` says whether it may be a limit on calls per minute; one that is overloaded has none.
+        """
         self._refused += 1
         if retry_after_s is not None and retry_after_s > RETRY_AFTER_AT_MOST_S:
             self.stop(Stop(f"{reason}; the provider asks to wait {retry_after_s / 60:.0f} minutes", Exit.UNAVAILABLE))
@@ -223,29 +245,35 @@ class Endpoint:
             self._epoch += 1
             self._cuts_in_a_row += 1
             self._pace.refuse()
-            self._cut(ticket)
-            pause = min(GATE_AT_MOST_S, 2.0 ** (self._cuts_in_a_row - 1)) * self._clock.jitter(0.5, 1.0)
+            self._cut(ticket, by_the_minute=by_the_minute)
+            pause = min(GATE_AT_MOST_S, 2.0 ** min(10, self._cuts_in_a_row - 1)) * self._clock.jitter(0.5, 1.0)
             if retry_after_s is not None:
-                pause = retry_after_s + self._clock.jitter(0.0, 0.25)
+                # A provider that says "at once" again and again is not believed for ever.
+                patience = pause if self._cuts_in_a_row > RETRY_AFTER_BELIEVED else 0.0
+                pause = max(patience, retry_after_s) + self._clock.jitter(0.0, 0.25)
             self._hold(pause, reason)
+            if pause > LONG_PAUSE_S:
+                self._pace.restart(self._gate)
         elif retry_after_s is not None:
             self._hold(retry_after_s, reason)
         self._end_call()
 
-    def _cut(self, ticket: Ticket) -> None:
+    def _cut(self, ticket: Ticket, *, by_the_minute: bool) -> None:
         """Fewer at once, or fewer a minute? As many at once as were taken before cannot be too many: it was too soon."""
         now = self._clock.monotonic()
-        if ticket.level <= max(1, self._proven):
-            self._pace.learn(now)
+        if by_the_minute and ticket.level <= max(1, self._proven):
             self._proven = max(ticket.level - 1, int(self._proven * CUT))
+            if self._pace.learn(now):
+                return
         else:
             self._pace.restart(now)
-            self._too_many = ticket.level
-            self._limit = max(1.0, min(self._limit, float(ticket.level)) * CUT)
-            self._grown_by_steps = False
+        self._too_many = ticket.level
+        self._limit = max(1.0, min(self._limit, float(ticket.level)) * CUT)
+        self._grown_by_steps = False
 
     def fail(self, ticket: Ticket, reason: str, *, costly: bool) -> None:
         """A call did not get through. `costly` ones may have cost money, so fewer of them open the breaker."""
+        self._forgive(self._clock.monotonic() - ticket.left_at - CALL_AT_MOST_S)
         self._failures += 1
         self._costly = self._costly + 1 if costly else 0
         is_open = self._probes is not None
@@ -255,6 +283,7 @@ class Endpoint:
             self._hold(pause, reason)
         elif not is_open:
             self._hold(self._clock.jitter(0.2, 0.5) * self._failures, reason)
+        self._pace.restart(self._gate)
         self._end_call()
 
     def stop(self, stop: Stop) -> None:
@@ -301,8 +330,13 @@ class Endpoint:
             if sleeping is not None:
                 sleeping.cancel()
         asleep = self._clock.monotonic() - before - seconds
-        if asleep > ASLEEP_FROM_S and self._trouble_since is not None:
-            self._trouble_since += asleep
+        if asleep > ASLEEP_FROM_S:
+            self._forgive(asleep)
+
+    def _forgive(self, asleep_s: float) -> None:
+        """Do not count the time that the machine slept as trouble."""
+        if self._trouble_since is not None and asleep_s > 0.0:
+            self._trouble_since = min(self._trouble_since + asleep_s, self._clock.monotonic())
 
     def _end_call(self) -> None:
         self._in_flight -= 1

@@ -218,7 +218,7 @@ async def _settle_billed(
         spool = None
         if any(item.inline for item in items):
             spool = spool_key(begun.attempt_id, begun.idempotency_key)
-            await run.on_disk(run.folder.spool_write, spool, body)
+            await run.keep_answer(spool, body)
         pictures = [
             NewPicture(place, item.url, spool if item.inline else None)
             for place, item in enumerate(items)

@@ -4,6 +4,12 @@ Pure arithmetic on times that are passed in; it refuses to wait.
 """
 
 _DOUBLES_AFTER = 50
+"""Calls without a refusal after which the pace is twice what was found."""
+_ENOUGH = 5
+"""Calls that a rate is read from: with fewer, one more or less is too much of a difference."""
+_THE_SAME = 1.2
+"""Two rates this close are one; those of refusals at random seldom are."""
+_AS_EXPECTED = 0.9
 _SHORTEST_S = 0.25
 
 
@@ -23,14 +29,16 @@ class Pace:
 class LearnedPace:
     """A rate found between two refusals: a bucket that was empty at both ends has given out what flowed into it.
 
-    From there it grows, slowly at first and then faster, so that a rate that is right is rarely passed and one that is
-    too low is soon left behind.
+    It is believed when two stretches in a row say the same; a provider that refuses at random does not. From there it
+    grows, slowly at first and then faster, so that a rate that is right is rarely passed and one that is too low is soon
+    left behind.
     """
 
     def __init__(self) -> None:
         self.next_start = 0.0
         """When the next call may leave, in monotonic seconds."""
         self._found: float | None = None
+        self._last: float | None = None
         self._since: float | None = None
         self._taken = 0
         self._successes = 0
@@ -56,17 +64,25 @@ class LearnedPace:
         self._successes += 1
 
     def refuse(self) -> None:
-        """A call was turned away."""
+        """A call that left after the last refusal was turned away."""
         self._taken -= 1
 
-    def learn(self, now: float) -> None:
-        """There were too many calls in the time since the last refusal: take as many as went through for the rate."""
-        if self._since is not None:
-            self._found = max(1, self._taken) / max(_SHORTEST_S, now - self._since)
-        self.restart(now)
-
-    def restart(self, now: float) -> None:
-        """Begin to count anew: a refusal that says nothing about time."""
-        self._since = now
-        self._taken = self._successes = 0
+    def learn(self, now: float) -> bool:
+        """There were too many calls in the time since the last refusal. Whether the pace now accounts for that."""
         self.next_start = now
+        if self._since is None or self._taken < _ENOUGH:
+            return self._found is not None
+        rate, before = self._taken / max(_SHORTEST_S, now - self._since), self._last
+        self.restart(now)
+        self._last = rate
+        the_same = before is not None and max(rate, before) <= _THE_SAME * min(rate, before)
+        if the_same or (self._found is not None and rate >= _AS_EXPECTED * self._found):
+            self._found, self._successes = rate, 0
+            return True
+        return False
+
+    def restart(self, at: float) -> None:
+        """Begin to count anew at that time: after a refusal or a pause that says nothing about calls in a while."""
+        self._since = at
+        self._taken = 0
+        self.next_start = at

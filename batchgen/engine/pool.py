@@ -88,20 +88,22 @@ class Pool:
             self.endpoint.stop(Stop(f"the budget is reached ({words})", Exit.BUDGET))
 
     async def _make(self, task: Task, ticket: Ticket) -> Verdict:
-        await self._stop_if_hopeless()
-        if self.endpoint.stopped is not None:
-            self.endpoint.leave(ticket)
-            return Verdict(Next.AGAIN)
-        self._run.calls_in_flight += 1
+        reported = False
         try:
-            verdict = await make(task, self.use, self._run)
-        except BaseException:
-            self.endpoint.leave(ticket)
-            raise
+            await self._stop_if_hopeless()
+            if self.endpoint.stopped is not None:
+                return Verdict(Next.AGAIN)
+            self._run.calls_in_flight += 1
+            try:
+                verdict = await make(task, self.use, self._run)
+            finally:
+                self._run.calls_in_flight -= 1
+            reported = True
+            self._report(ticket, verdict)
+            return verdict
         finally:
-            self._run.calls_in_flight -= 1
-        self._report(ticket, verdict)
-        return verdict
+            if not reported:
+                self.endpoint.leave(ticket)
 
     def _report(self, ticket: Ticket, verdict: Verdict) -> None:
         """Tell the endpoint what the call's end says of it."""
@@ -115,10 +117,11 @@ class Pool:
             reason = "answers without a picture" if outcome.kind is Kind.BILLED else "calls without an answer"
             self.endpoint.fail(ticket, f"{reason}: {self._words(verdict)}", costly=True)
         elif outcome.reason == "too_many_files":
-            self.endpoint.throttle(ticket, outcome.message, None)
+            self.endpoint.throttle(ticket, outcome.message, None, by_the_minute=False)
         elif outcome.reach is Reach.RETRY and outcome.kind is Kind.REFUSED:
-            reason = "rate limited" if outcome.reason == "rate_limited" else "overloaded"
-            self.endpoint.throttle(ticket, reason, retry_after_seconds(verdict.retry_after, verdict.date))
+            limited = outcome.reason == "rate_limited"
+            wait_s = retry_after_seconds(verdict.retry_after, verdict.date)
+            self.endpoint.throttle(ticket, "rate limited" if limited else "overloaded", wait_s, by_the_minute=limited)
         elif outcome.reach is Reach.RETRY:
             self.endpoint.fail(ticket, outcome.message, costly=False)
         elif outcome.reach is Reach.TASK:
@@ -141,7 +144,7 @@ class Pool:
         if self._not_found >= NOT_FOUND_TO_STOP:
             reason = f"the provider does not know this model or address: {self._run.clean(outcome.message)}"
             self.endpoint.stop(Stop(reason, Exit.UNAVAILABLE))
-        self.endpoint.leave(ticket)
+        self.endpoint.refuse(ticket)
 
     async def _room_for_downloads(self) -> None:
         """Buy no more while many paid pictures wait to be fetched: their links are worth more than new ones."""

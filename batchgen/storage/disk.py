@@ -67,13 +67,22 @@ def make_folder(path: Path) -> None:
     while not path.is_dir():
         missing.append(path)
         path = path.parent
+    try:
+        _sync_names_in(path.parent)  # one that is there may be what a killed run made and did not come to sync
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:  # where nobody can make one, nobody did
+            raise
     for folder in reversed(missing):
         folder.mkdir(FOLDER_MODE, exist_ok=True)
-        descriptor = os.open(folder.parent, _FOLDER)
-        try:
-            sync_folder(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync_names_in(folder.parent)
+
+
+def _sync_names_in(path: Path) -> None:
+    descriptor = os.open(path, _FOLDER)
+    try:
+        sync_folder(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_root(path: Path) -> int:
@@ -219,6 +228,16 @@ class Folders:
             sync_folder(self._open[parts])
         self._durable.update(self._changed)
         self._changed.clear()
+
+    def sync_found(self, parts: tuple[str, ...], name: str) -> None:
+        """Return when a file of an earlier run is on the disk: its content, and every name on the way to it."""
+        descriptor = os.open(name, _READ, dir_fd=self.open(parts))
+        try:
+            sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+        for depth in range(len(parts), -1, -1):
+            sync_folder(self.open(parts[:depth]))
 
     def __enter__(self) -> Self:
         return self

@@ -28,6 +28,7 @@ from batchgen.storage.disk import (
     place,
     read,
     sync_file,
+    sync_folder,
     write_all,
 )
 from batchgen.storage.pictures import EXTENSIONS, PictureFacts, check_picture
@@ -228,7 +229,8 @@ class ResultFolder:
     def find_stored(self, stem: str, picture_number: int, task_id: str, taken: Container[str] = ()) -> Landed | None:
         """The picture that an earlier run stored for this task without noting it, after the full check; its key is "".
 
-        `taken` are file names that are known to belong to other pictures. Of several the last made is returned.
+        `taken` are file names that are known to belong to other pictures. Of several the last made is returned; it is
+        durable, even if the run that made it was killed before it could see to that.
         """
         *above, base = _parts_of(stem)
         found = None
@@ -244,6 +246,9 @@ class ResultFolder:
                             found = Landed("", file_name, check_picture(data), len(data))
                 if not exists and place_in_line > 0:
                     break
+            if found is not None:
+                *folder, file = found.file_name.split("/")
+                folders.sync_found(tuple(folder), file)
         return found
 
     def spool_write(self, key: str, body: bytes) -> None:
@@ -261,7 +266,10 @@ class ResultFolder:
             os.unlink(f"{key}.body", dir_fd=folders.open(("spool",)))
 
     def spool_keys(self) -> list[str]:
-        """The keys of all kept answers, sorted."""
+        """The keys of all kept answers, sorted; all are durable, even those of a run that was killed while it kept them."""
+        with in_words(self.path / "spool"), Folders(self._root, self._durable) as folders, suppress(FileNotFoundError):
+            sync_folder(folders.open(("spool",)))
+            sync_folder(self._root)
         return sorted(name.removesuffix(".body") for name in self._names_in("spool") if name.endswith(".body"))
 
     def keep_input(self, data: bytes, sha256: str, extension: str) -> str:

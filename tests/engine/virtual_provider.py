@@ -25,6 +25,8 @@ class VirtualProvider:
     at_once: Limit = None
     latency_s: tuple[float, float] = (1.0, 1.0)
     tells_when: bool = False
+    at_random: float = 0.0
+    """The share of calls that it refuses whatever one does."""
     seed: int = 0
     sent: int = 0
     refused: int = 0
@@ -55,6 +57,8 @@ class VirtualProvider:
         return True, None
 
     def _too_many(self, now: float) -> float | None:
+        if self._random.random() < self.at_random:
+            return 0.5
         at_once = self.at_once(now) if callable(self.at_once) else self.at_once
         if at_once is not None and self._busy >= at_once:
             return 1.0
