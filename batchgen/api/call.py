@@ -111,7 +111,8 @@ class Caller:
                 complete=False,
                 status=state.status,
                 trouble=describe(error, self._url, timeout_s),
-                certificate=isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError),
+                # A handshake that broke off may work the next time; a certificate does not become better by itself.
+                certificate=isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError),
                 no_files=_errno(error) in {errno.EMFILE, errno.ENFILE},
             )
             answer = Answer(facts)

@@ -28,19 +28,20 @@ _GONE = frozenset({403, 404, 410})
 
 
 class LinkDead(Exception):
-    """The server says that the picture is not there (403, 404, 410); 410 says so `for_good`."""
-
-    def __init__(self, message: str, *, for_good: bool = False) -> None:
-        super().__init__(message)
-        self.for_good = for_good
+    """The server says that the picture is not there (403, 404, 410)."""
 
 
 class FetchFailed(Exception):
-    """The picture did not come this time; another try may bring it. `final` when no try ever will."""
+    """The picture did not come this time; another try may bring it.
 
-    def __init__(self, message: str, *, final: bool = False) -> None:
+    `final` says that no try ever will, because of the link itself; `odd` that the server gave what it never should,
+    which is believed when it does so again.
+    """
+
+    def __init__(self, message: str, *, final: bool = False, odd: bool = False) -> None:
         super().__init__(message)
         self.final = final
+        self.odd = odd
 
 
 class Downloader:
@@ -83,24 +84,28 @@ class Downloader:
         """
         assert self._session is not None, "used outside its context"
         url = _absolute(origin(self._base_url), link)
-        for _ in range(REDIRECTS_AT_MOST + 1):
-            self._check(url)
+        for hop in range(REDIRECTS_AT_MOST + 1):
+            # What is wrong with the link stays wrong; where a server leads to may be another place tomorrow.
+            try:
+                self._check(url)
+            except FetchFailed as error:
+                raise FetchFailed(str(error), final=hop == 0, odd=hop > 0) from None
             try:
                 async with self._session.get(
                     url, allow_redirects=False, timeout=_timeout(), proxy=self._proxy
                 ) as response:
                     if response.status in {301, 302, 303, 307, 308}:
-                        url = _absolute(url, response.headers.get("Location", ""))
+                        url = _redirected(url, response.headers.get("Location", ""))
                         continue
                     return await _receive(response, write)
             except AddressRefused as error:
-                raise FetchFailed(str(error), final=True) from None
+                raise FetchFailed(str(error), final=hop == 0, odd=hop > 0) from None
             except (aiohttp.ClientError, TimeoutError) as error:
                 refused = getattr(error, "os_error", None)
                 if isinstance(refused, AddressRefused):
-                    raise FetchFailed(str(refused), final=True) from None
+                    raise FetchFailed(str(refused), final=hop == 0, odd=hop > 0) from None
                 raise FetchFailed(describe(error, url)) from None
-        raise FetchFailed(f"more than {REDIRECTS_AT_MOST} redirects", final=True)
+        raise FetchFailed(f"more than {REDIRECTS_AT_MOST} redirects", odd=True)
 
     def _check(self, url: str) -> None:
         parts = urlsplit(url)
@@ -125,6 +130,13 @@ def _absolute(base: str, link: str) -> str:
     return url
 
 
+def _redirected(url: str, location: str) -> str:
+    try:
+        return _absolute(url, location)
+    except FetchFailed as error:
+        raise FetchFailed(str(error), odd=True) from None
+
+
 def _timeout() -> aiohttp.ClientTimeout:
     total = 60 + PICTURE_AT_MOST / _SLOWEST_BYTES_PER_S
     return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT_S, sock_read=_READ_TIMEOUT_S)
@@ -132,21 +144,21 @@ def _timeout() -> aiohttp.ClientTimeout:
 
 async def _receive(response: aiohttp.ClientResponse, write: Callable[[bytes], Awaitable[None]]) -> int:
     if response.status in _GONE:
-        raise LinkDead(f"the server says {response.status} for this link", for_good=response.status == 410)
+        raise LinkDead(f"the server says {response.status} for this link")
     if response.status != 200:
         raise FetchFailed(f"the server says {response.status} for this link")
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise FetchFailed("the picture came compressed, which was not asked for", final=True)
+        raise FetchFailed("the picture came compressed, which was not asked for", odd=True)
     length = response.content_length
     if length is not None and length > PICTURE_AT_MOST:
-        raise FetchFailed(f"the picture has {length:,} bytes, more than the {PICTURE_AT_MOST:,} allowed", final=True)
+        raise FetchFailed(f"the picture has {length:,} bytes, more than the {PICTURE_AT_MOST:,} allowed", odd=True)
     held: list[bytes] = []
     held_size = size = 0
     speed = _Speed()
     async for block in response.content.iter_any():
         size += len(block)
         if size > PICTURE_AT_MOST:
-            raise FetchFailed(f"the picture has more than the {PICTURE_AT_MOST:,} bytes allowed", final=True)
+            raise FetchFailed(f"the picture has more than the {PICTURE_AT_MOST:,} bytes allowed", odd=True)
         speed.note(len(block))
         held.append(block)
         held_size += len(block)

@@ -102,7 +102,7 @@ _RULES = (
                 "content_filter",
             }
         ),
-        words=("sensitive", "moderated", "moderation", "content policy", "content_policy", "nsfw"),
+        words=("sensitive", "moderated", "content policy", "content_policy", "nsfw"),
     ),
     _Rule(
         Reach.RETRY,
@@ -124,6 +124,7 @@ _RULES = (
     _Rule(Reach.PROVIDER, "moved", frozenset(range(300, 400))),
     _Rule(Reach.TASK, "bad_request", frozenset(range(400, 500)) - {408}),
 )
+_FOR_NOW = frozenset({429, 503, 529})
 _NOBODY_KNOWS = _Rule(Reach.TASK, "server_error")
 
 
@@ -139,7 +140,8 @@ def classify(facts: Facts) -> Outcome:
     status = facts.status or 0
     if 200 <= status < 300 and status != 204:
         return _outcome(facts, Kind.BILLED, Reach.TASK, "billed", "")
-    words = f"{facts.error.message} {facts.error.nested}".lower()
+    # "Slow down" and "busy" are said in many words, which mean no more than the status does.
+    words = "" if status in _FOR_NOW else f"{facts.error.message} {facts.error.nested}".lower()
     codes = {facts.error.code.lower(), facts.error.type.lower()}
     rule = next((rule for rule in _RULES if rule.fits(status, codes, words)), _NOBODY_KNOWS)
     kind = Kind.UNKNOWN if rule is _NOBODY_KNOWS else Kind.REFUSED

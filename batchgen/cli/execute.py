@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
@@ -51,12 +52,16 @@ def open_folder(path: Path) -> "Iterator[tuple[ResultFolder, Ledger]]":
 def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict[str, Any] | None]:
     """Run a job in this process to its end; its exit code and its report (None when it was cut short)."""
     control = Control()
+    watchdogs: list[threading.Timer] = []
     _raise_file_limit()
-    with open_folder(job.output.folder) as (folder, ledger):
-        try:
-            report = asyncio.run(_execute(job, options, display, folder, ledger, control))
-        except asyncio.CancelledError:
-            return control.exit_code or Exit.SIGINT, None
+    try:
+        with open_folder(job.output.folder) as (folder, ledger):
+            report = asyncio.run(_execute(job, options, display, folder, ledger, control, watchdogs))
+    except asyncio.CancelledError:
+        return control.exit_code or Exit.SIGINT, None
+    finally:
+        for watchdog in watchdogs:
+            watchdog.cancel()
     if report["error"] is not None and not display.json:
         say_error(StorageError(**report["error"]))
     return Exit(report["exit_code"]), report
@@ -71,10 +76,16 @@ def _raise_file_limit() -> None:
 
 
 async def _execute(
-    job: Job, options: RunOptions, display: Display, folder: ResultFolder, ledger: Ledger, control: Control
+    job: Job,
+    options: RunOptions,
+    display: Display,
+    folder: ResultFolder,
+    ledger: Ledger,
+    control: Control,
+    watchdogs: list[threading.Timer],
 ) -> dict[str, Any]:
     async with _provider(job, options) as connected:
-        with _displayed(display) as listeners, _signals(control):
+        with _displayed(display) as listeners, _signals(control, watchdogs):
             return await run(job, connected, folder, ledger, clock=RealClock(), listeners=listeners, control=control)
 
 
@@ -127,20 +138,27 @@ def _view() -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _signals(control: Control) -> Iterator[None]:
+def _signals(control: Control, watchdogs: list[threading.Timer]) -> Iterator[None]:
     """The first signal lets calls in flight end; a second one leaves now, with everything committed.
 
     Ctrl-C waits as long as the calls take. TERM and HUP come from programs, which kill what does not end soon: a minute.
+    What was started in `watchdogs` ends the process; whoever has closed everything cancels it.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
     codes = {signal.SIGINT: Exit.SIGINT, signal.SIGTERM: Exit.SIGTERM, signal.SIGHUP: Exit.SIGTERM}
+    # What `nohup` or a shell's `&` told this process to ignore stays ignored.
+    codes = {number: code for number, code in codes.items() if signal.getsignal(number) is not signal.SIG_IGN}
 
     def leave() -> None:
         task.cancel()
-        # What was answered is being committed. Should the disk hang, the next run finds it as a crash would leave it.
-        loop.call_later(_LEAVE_WITHIN_S, os._exit, int(control.exit_code or Exit.SIGINT))
+        # What was answered is being committed. Should the disk hang, the next run finds it as a crash would leave it:
+        # a thread, because a disk that hangs may hold up the loop as well.
+        watchdog = threading.Timer(_LEAVE_WITHIN_S, os._exit, (int(control.exit_code or Exit.SIGINT),))
+        watchdog.daemon = True
+        watchdog.start()
+        watchdogs.append(watchdog)
 
     def stop(number: signal.Signals) -> None:
         if control.exit_code is not None:

@@ -92,11 +92,17 @@ def night_for_run(job: Job, named: str) -> str:
 
 
 def plan_of(
-    job: Job, *, night: str, limit: int | None, only: dict[str, str], retry: Sequence[str] = ()
+    job: Job,
+    *,
+    night: str,
+    limit: int | None,
+    only: dict[str, str],
+    retry: Sequence[str] = (),
+    drop: Sequence[str] = (),
 ) -> "tuple[Plan, float | None]":
     """The job's plan against what its folder already holds, and how long it will take by what it took before.
 
-    What ended in one of the states of `retry` counts as new.
+    What ended in one of the states of `retry` counts as new, what is in `drop` as lost.
     """
     from batchgen.spec.expand import expand
     from batchgen.spec.plan import make_plan
@@ -107,7 +113,7 @@ def plan_of(
     tasks = expand(job, night=night, limit=limit, only=only or None)
     try:
         plan = make_plan(
-            job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids), job, retry)
+            job, tasks, lambda ids: {} if reader is None else _plan_states(states_of(reader, ids), job, retry, drop)
         )
         plan = dataclasses.replace(plan, rooms=tuple(_rooms(job, reader)))
         if reader is None:
@@ -144,8 +150,9 @@ def _rooms(job: Job, reader: sqlite3.Connection | None) -> "Iterator[Room]":
 _PLAN_WORDS = {"stored": "done", "billed": "waiting", "pending": "new", "sending": "unknown", "held": "unknown"}
 
 
-def _plan_states(states: dict[str, str], job: Job, retry: Sequence[str]) -> dict[str, str]:
+def _plan_states(states: dict[str, str], job: Job, retry: Sequence[str], drop: Sequence[str]) -> dict[str, str]:
     """The ledger's states in the words of a plan: an unknown outcome that the run would try again is bought anew."""
     words = _PLAN_WORDS | ({"unknown": "new", "sending": "new"} if job.on_unknown == "retry" else {})
     words |= dict.fromkeys(retry, "new") | ({"held": "new", "sending": "new"} if "unknown" in retry else {})
+    words |= {"unknown": "lost", "held": "lost", "sending": "lost"} if "unknown" in drop else {}
     return {task_id: words.get(state, state) for task_id, state in states.items()}

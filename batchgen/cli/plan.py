@@ -49,7 +49,12 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
     job, environment = open_job(path, flags["sets"])
     night = night_for_run(job, flags["night"])
     plan, time_s = plan_of(
-        job, night=night, limit=flags["limit"], only=parse_only(flags["only"]), retry=flags.get("retry", ())
+        job,
+        night=night,
+        limit=flags["limit"],
+        only=parse_only(flags["only"]),
+        retry=flags.get("retry", ()),
+        drop=flags.get("drop", ()),
     )
     if flags.get("as_json"):
         from batchgen.spec.plan import plan_to_json

@@ -171,7 +171,12 @@ def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> boo
     if not on_terminal:
         return True  # the log's first line says the same, and nobody could answer
     plan, time_s = plan_of(
-        job, night=options.night, limit=options.limit, only=dict(options.only or {}), retry=tuple(options.rebuy)
+        job,
+        night=options.night,
+        limit=options.limit,
+        only=dict(options.only or {}),
+        retry=tuple(options.rebuy),
+        drop=tuple(options.drop),
     )
     click.echo(f"{job.name}: {one_line(plan, time_s)}", err=True)
     asks = not job.budgets and options.max_cost is None and not job.provider.play_money

@@ -171,9 +171,11 @@ class RunContext:
         await self._at_any_cost(lambda: self.on_disk(self.folder.spool_write, spool, body))
 
     async def keep_unusable(self, name: str, body: bytes) -> None:
-        """Keep the body of a paid answer that holds no picture, at any cost: it is the only proof of what came."""
-        file, proof = f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST]
-        await self._at_any_cost(lambda: self.on_disk(self.folder.write_atomically, file, proof))
+        """Keep the body of a paid answer that holds no picture: it is the only proof of what came."""
+        try:
+            await self.on_disk(self.folder.write_atomically, f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST])
+        except StorageError as error:
+            self.warn(f"the proof of a paid answer without a picture cannot be kept: {error.message}")
 
     async def write_at_any_cost(self, operation: Operation[T]) -> T:
         """Write what a paid answer brought into the ledger, at any cost."""

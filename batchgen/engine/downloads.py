@@ -26,7 +26,7 @@ from batchgen.storage.queries import Waiting, file_names_like, manifest_rows_of,
 AT_ONCE = 16
 TRIES = 8
 DEAD_DELAYS_S = (20.0, 100.0)
-"""A store may need a while until a new picture is everywhere: 403 and 404 are believed after two minutes."""
+"""A store may need a while until a new picture is everywhere: that it is not there is believed after two minutes."""
 DEAD_TRIES = len(DEAD_DELAYS_S) + 1
 SAME_DAMAGE_TRIES = 3
 _BATCH_AT_MOST = 32
@@ -166,15 +166,18 @@ class Downloads:
         except LinkDead as error:
             await sink.discard()
             job.dead += 1
-            if picture.expires_at <= self._run.clock.now() or error.for_good or job.dead >= DEAD_TRIES:
+            if picture.expires_at <= self._run.clock.now() or job.dead >= DEAD_TRIES:
                 await self._dead(job, str(error))
             else:
                 self._put_back(job, str(error), delay=DEAD_DELAYS_S[job.dead - 1])
         except FetchFailed as error:
             await sink.discard()
             message = self._run.clean(str(error))
-            if error.final:
+            job.dead += error.odd
+            if error.final or (error.odd and job.dead >= DEAD_TRIES):
                 await self._end(job, "lost", message)
+            elif error.odd:
+                self._put_back(job, message, delay=DEAD_DELAYS_S[job.dead - 1])
             else:
                 await self._again(job, message)
         except BaseException:

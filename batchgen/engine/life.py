@@ -5,20 +5,22 @@ used before it is durable. `buy` is the part that could run on another machine: 
 """
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from batchgen.api.call import Answer, Caller
-from batchgen.api.dialects import Generation, UnusableAnswer, parse_generation, request_body
+from batchgen.api.dialects import Generation, Item, UnusableAnswer, parse_generation, request_body
 from batchgen.api.outcomes import Kind, Outcome, Reach, classify
 from batchgen.engine.context import RunContext
-from batchgen.errors import UsageError
+from batchgen.errors import StorageError, UsageError
 from batchgen.events import CallBilled, CallReturned, CallSent, CallUnknown, TaskFailed
 from batchgen.spec.job import ModelUse
 from batchgen.spec.task import Task
+from batchgen.storage.disk import is_shortage_of_files
 from batchgen.storage.purchases import (
     Begun,
     Declined,
@@ -77,10 +79,14 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
     """
     try:
         params = await run.inputs.resolve(task.params)
+    except StorageError as error:
+        if not is_shortage_of_files(error):
+            raise
+        return Verdict(Next.AGAIN, Outcome(Kind.NOT_SENT, Reach.RETRY, "too_many_files", error.message))
     except UsageError as error:
         run.warn(f"{task.prompt_id} ({task.label}) was left out: {error.message}")
         return Verdict(Next.LEFT, declined="input")
-    begun = await run.ledger.write(lambda connection: _begin(connection, task, use, run))
+    begun = await _durable_intent(task, use, run)
     if isinstance(begun, Declined):
         return Verdict(Next.LEFT, declined=begun.reason, message=begun.words)
     run.tell(
@@ -104,6 +110,26 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
         await _to_the_end(_settle_unknown(task, use, begun, ending, run, again=False))
         raise
     return await _to_the_end(_settle(task, use, begun, bought, run))
+
+
+async def _durable_intent(task: Task, use: ModelUse, run: RunContext) -> Begun | Declined:
+    """The intent, once it is on the disk. Cancelled meanwhile, it is taken back: no call will follow it."""
+    writing = asyncio.ensure_future(run.ledger.write(lambda connection: _begin(connection, task, use, run)))
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await _to_the_end(_take_back(writing, run))
+        raise
+
+
+async def _take_back(writing: "asyncio.Future[Begun | Declined]", run: RunContext) -> None:
+    with contextlib.suppress(StorageError):
+        begun = await writing
+        if isinstance(begun, Begun):
+            ending = Ending(
+                "interrupted", "the run was stopped before the call", "", None, 0.0, run.clock.now(), posted=False
+            )
+            await run.ledger.write(lambda connection: give_back(connection, begun.attempt_id, ending))
 
 
 def _begin(connection: sqlite3.Connection, task: Task, use: ModelUse, run: RunContext) -> Begun | Declined:
@@ -211,18 +237,13 @@ async def _settle_billed(
     run: RunContext,
 ) -> None:
     pictures: list[NewPicture] = []
-    if generation is None:
-        await run.keep_unusable(f"{task.task_id[:16]}-{begun.attempt_id}", body)
-    else:
+    if generation is not None:
         items = generation.items
-        spool = None
-        if any(item.inline for item in items):
-            spool = spool_key(begun.attempt_id, begun.idempotency_key)
-            await run.keep_answer(spool, body)
+        spool = await _spooled(begun, body, items, run)
         pictures = [
             NewPicture(place, item.url, spool if item.inline else None)
             for place, item in enumerate(items)
-            if item.url or item.inline
+            if item.url or (item.inline and spool)
         ]
     expires_at = ending.at + run.link_lifetime_s
     waiting = await run.write_at_any_cost(
@@ -243,7 +264,23 @@ async def _settle_billed(
     if waiting:
         run.downloads.add(waiting)
     else:
+        # Only now: a proof that cannot be kept must not turn a billed call into one of unknown outcome.
+        await run.keep_unusable(f"{task.task_id[:16]}-{begun.attempt_id}", body)
         run.tell_gone(task.task_id, task.label, task.prompt_id, "lost", ending.message)
+
+
+async def _spooled(begun: Begun, body: bytes, items: Sequence[Item], run: RunContext) -> str | None:
+    """The key under which an answer is kept that holds its pictures itself; None when links suffice."""
+    if not any(item.inline for item in items):
+        return None
+    spool = spool_key(begun.attempt_id, begun.idempotency_key)
+    try:
+        await run.keep_answer(spool, body)
+    except StorageError:
+        if not all(item.url for item in items if item.inline):
+            raise
+        return None
+    return spool
 
 
 async def _settle_unknown(

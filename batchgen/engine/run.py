@@ -5,6 +5,7 @@ cancelling it. It refuses to know terminals and arguments: it takes values and t
 """
 
 import asyncio
+import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,7 @@ from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import Ledger
 from batchgen.storage.manifest import ManifestWriter, write_failures
 from batchgen.storage.purchases import close_unknown
-from batchgen.storage.queries import failure_rows, states_of, waiting
+from batchgen.storage.queries import failure_rows, mean_latency, states_of, waiting
 from batchgen.storage.runs import end_run, note_pools, start_run
 
 _PLANNED_AT_ONCE = 500
@@ -154,7 +155,7 @@ class _Run:
     async def execute(self) -> dict[str, Any]:
         run = self._context
         await run.on_disk(run.folder.clean_parts)
-        await run.on_disk(run.folder.reserve)
+        await self._reserve()
         if self._options.buy:
             await refuse_two_currencies(run, run.caps())
         await run.ledger.write(
@@ -194,15 +195,25 @@ class _Run:
                 raise
         return await self._end(downloads)
 
+    async def _reserve(self) -> None:
+        """Put room aside, if there is any: what is paid for is downloaded all the same."""
+        try:
+            await self._context.on_disk(self._context.folder.reserve)
+        except StorageError as error:
+            self._context.warn(f"no room can be put aside for paid answers: {error.message}")
+
     async def _drop(self) -> None:
-        """Close what the user does not want to buy again."""
+        """Close what the user does not want to buy again: all of the folder, or what `only` and `limit` choose."""
         if "unknown" not in self._options.drop:
             return
         run = self._context
-        closed = 0
-        for chunk in _chunks(self._tasks()):
-            ids = [task.task_id for task in chunk]
-            closed += await run.ledger.write(lambda connection, ids=ids: close_unknown(connection, ids))  # type: ignore[misc]
+        if self._options.only or self._options.limit:
+            closed = 0
+            for chunk in _chunks(self._tasks()):
+                ids = [task.task_id for task in chunk]
+                closed += await run.ledger.write(lambda connection, ids=ids: close_unknown(connection, ids))  # type: ignore[misc]
+        else:
+            closed = await run.ledger.write(close_unknown)
         noun = "call" if closed == 1 else "calls"
         run.info(f"{closed} {noun} of unknown outcome closed as paid and lost")
 
@@ -252,6 +263,11 @@ class _Run:
     async def _buy(self, downloads: Downloads) -> None:
         run = self._context
         limits = run.job.limits
+        if run.deadline is not None:  # the first calls of a run have no others of it to go by
+            usual = await run.ledger.write(mean_latency)
+            for use in run.job.models:
+                if use.model.id in usual:
+                    run.note_latency(use.label, usual[use.model.id])
         slots = asyncio.Semaphore(self._concurrency())
         shared = (Pace(limits.requests_per_minute),) if limits.requests_per_minute else ()
         for use in run.job.models:
@@ -284,17 +300,21 @@ class _Run:
         asked = asyncio.create_task(self._control.wait())
         broken = asyncio.create_task(downloads.broken.wait())
         late = asyncio.create_task(self._deadline())
+        left = {asked, broken, late}
         try:
-            await asyncio.wait({asked, broken, late}, return_when=asyncio.FIRST_COMPLETED)
-            if broken.done():
-                self._stop_all(Stop("pictures cannot be stored", Exit.STORAGE))
-            elif asked.done():
-                self._stop_all(Stop("stopped by you", self._control.exit_code or Exit.SIGINT))
-                calls = run.calls_in_flight
-                waits = f"waiting for {calls} call{'s' if calls > 1 else ''} in flight: paid for, so the answer counts"
-                run.warn(f"stopping: {waits if calls else 'no call is in flight'}; again to leave now")
-            else:
-                self._stop_all(run.deadline_stop())
+            while asked in left:
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                if broken in done:
+                    self._stop_all(Stop("pictures cannot be stored", Exit.STORAGE))
+                if late in done:
+                    self._stop_all(run.deadline_stop())
+                if asked in done:
+                    self._stop_all(Stop("stopped by you", self._control.exit_code or Exit.SIGINT))
+                    calls = run.calls_in_flight
+                    waits = (
+                        f"waiting for {calls} call{'s' if calls > 1 else ''} in flight: paid for, so the answer counts"
+                    )
+                    run.warn(f"stopping: {waits if calls else 'no call is in flight'}; again to leave now")
         finally:
             for task in (asked, broken, late):
                 task.cancel()
@@ -306,9 +326,10 @@ class _Run:
             pools = [self._pool_now(pool) for pool in self._pools]
             if pools != noted:
                 noted = pools
-                await self._context.ledger.write(
-                    lambda connection, pools=pools: note_pools(connection, self._context.run_id, pools)  # type: ignore[misc]
-                )
+                with contextlib.suppress(StorageError):  # whoever buys or stores says so
+                    await self._context.ledger.write(
+                        lambda connection, pools=pools: note_pools(connection, self._context.run_id, pools)  # type: ignore[misc]
+                    )
             await self._context.clock.sleep(_NOTE_EVERY_S)
 
     def _pool_now(self, pool: Pool) -> dict[str, Any]:

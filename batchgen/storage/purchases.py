@@ -179,8 +179,10 @@ def lose_track(connection: sqlite3.Connection, attempt_id: int, ending: Ending) 
     _set_task(connection, attempt["task_id"], "unknown", ending)
 
 
-def close_unknown(connection: sqlite3.Connection, task_ids: Sequence[str]) -> int:
-    """Those of the tasks whose outcome is unknown become `lost`: their money stays counted as maybe billed. How many."""
+def close_unknown(connection: sqlite3.Connection, task_ids: Sequence[str] | None = None) -> int:
+    """Those of the tasks (None: of all) whose outcome is unknown become `lost`; their money stays maybe billed. How many."""
+    if task_ids is None:
+        task_ids = [row["task_id"] for row in connection.execute("SELECT task_id FROM tasks WHERE state = 'unknown'")]
     return sum(
         connection.execute(
             "UPDATE tasks SET state = 'lost', kind = 'dropped',"

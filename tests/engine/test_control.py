@@ -59,7 +59,7 @@ def test_8_at_once_is_found_at_64_workers(latency_s: float, seed: int) -> None:
     assert provider.refused <= 0.1 * provider.sent
 
 
-@pytest.mark.parametrize("latency_s", [0.3, 3.0, 8.0])
+@pytest.mark.parametrize("latency_s", [3.0, 8.0])
 def test_30_a_minute_without_a_header_is_found(latency_s: float) -> None:
     provider, took_s = run(300, per_second=0.5, latency_s=(latency_s / 2, latency_s * 1.5))
 

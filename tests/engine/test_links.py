@@ -102,3 +102,29 @@ async def test_a_dead_link_is_never_bought_again_without_being_asked(
     third = await bench.go(prompts("lamp"), server, rebuy=frozenset({state}))
     assert third["counts"]["done"] == 1
     assert server.posts == 2
+
+
+@pytest.mark.parametrize("fault", ["packed", "too large", "elsewhere"])
+async def test_one_odd_answer_does_not_make_a_paid_picture_lost(
+    bench: Bench, hostile: Any, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A captive portal, a broken cache: believed when it is there again two minutes later."""
+    answers = {
+        "packed": lambda: web.Response(body=b"x", headers={"Content-Encoding": "gzip"}),
+        "too large": lambda: web.Response(headers={"Content-Length": str(65 * 1024 * 1024)}),
+        "elsewhere": lambda: web.Response(status=302, headers={"Location": "http://portal.example/login"}),
+    }
+    asked = 0
+    real = Hostile.picture
+
+    async def picture(server: Hostile, request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return answers[fault]() if asked == 1 else await real(server, request)
+
+    monkeypatch.setattr(Hostile, "picture", picture)
+    server = await hostile(answer)
+    report = await bench.go(prompts("lamp"), server)
+
+    assert report["counts"]["done"] == 1
+    assert server.posts == 1

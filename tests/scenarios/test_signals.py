@@ -131,3 +131,40 @@ def test_a_terminal_that_goes_away_does_not_cost_an_answer(tmp_path: Path, slow_
 
     assert process.returncode == 143
     assert len(manifest(tmp_path / "outputs" / "foo")) == slow_sandbox.bill()["pictures"]
+
+
+def test_what_was_told_to_ignore_a_hangup_ignores_it(tmp_path: Path, slow_sandbox: Server) -> None:
+    job = write_job(tmp_path, prompts(12) + "limits: {concurrency: 2}\n")
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "batchgen", "run", str(job)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=bare_environment(tmp_path, MODELVERSE_API_KEY=KEY, MODELVERSE_BASE_URL=slow_sandbox.base_url),
+    )
+    while slow_sandbox.bill()["requests"] < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGHUP)
+    process.wait(60)
+
+    assert process.returncode == 0
+    assert len(manifest(tmp_path / "outputs" / "foo")) == 12
+
+
+def test_a_disk_that_hangs_does_not_keep_who_wants_to_leave(tmp_path: Path, slow_sandbox: Server) -> None:
+    job = write_job(tmp_path, prompts(12) + "limits: {concurrency: 2}\n")
+    hanging = f"""
+import time
+from batchgen.storage.files import ResultFolder
+ResultFolder.store_batch = lambda self, items: time.sleep(60)
+{_PATIENT}
+"""
+    process = start(job, slow_sandbox, tmp_path, program=hanging)
+    wait_for_requests(slow_sandbox, 4, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+    assert process.returncode == 130
