@@ -28,6 +28,8 @@ TRIES = 8
 DEAD_DELAYS_S = (20.0, 100.0)
 """A store may need a while until a new picture is everywhere: that it is not there is believed after two minutes."""
 DEAD_TRIES = len(DEAD_DELAYS_S) + 1
+ODD_DELAYS_S = (2.0, 10.0)
+"""What a server should never give (too large, compressed, a way out of the internet) is believed at the third time."""
 SAME_DAMAGE_TRIES = 3
 _BATCH_AT_MOST = 32
 _STORERS = 1
@@ -177,7 +179,7 @@ class Downloads:
             if error.final or (error.odd and job.dead >= DEAD_TRIES):
                 await self._end(job, "lost", message)
             elif error.odd:
-                self._put_back(job, message, delay=DEAD_DELAYS_S[job.dead - 1])
+                self._put_back(job, message, delay=ODD_DELAYS_S[job.dead - 1])
             else:
                 await self._again(job, message)
         except BaseException:
