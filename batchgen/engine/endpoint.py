@@ -33,6 +33,8 @@ PROBE_AT_MOST_S = 120.0
 GIVE_UP_AFTER_S = 1800.0
 ASLEEP_FROM_S = 60.0
 """A pause that lasted so much longer than asked was the machine's sleep, which is nobody's trouble."""
+LOOK_EVERY_S = 60.0
+"""Timers stand still while the machine sleeps: a long pause is looked at now and then."""
 CALL_AT_MOST_S = 900.0
 """A call that lasted longer slept with the machine, too: one call never uses up `give_up_after`."""
 
@@ -319,6 +321,8 @@ class Endpoint:
         """Sleep, or return as soon as a call ends or the endpoint stops."""
         self._changed.clear()
         before = self._clock.monotonic()
+        if seconds != math.inf:
+            seconds = min(seconds, LOOK_EVERY_S)
         changed = asyncio.ensure_future(self._changed.wait())
         sleeping = None if seconds == math.inf else asyncio.ensure_future(self._clock.sleep(seconds))
         try:

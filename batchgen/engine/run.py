@@ -45,6 +45,7 @@ from batchgen.storage.runs import end_run, note_pools, start_run
 
 _PLANNED_AT_ONCE = 500
 _NOTE_EVERY_S = 2.0
+_LOOK_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +349,8 @@ class _Run:
         if run.deadline is None:
             await asyncio.Event().wait()
         else:
-            await run.clock.sleep(max(0.0, run.deadline - run.clock.monotonic()))
+            while (left := run.deadline - run.clock.monotonic()) > 0:
+                await run.clock.sleep(min(left, _LOOK_EVERY_S))  # timers stand still while the machine sleeps
 
     def _stop_all(self, stop: Stop) -> None:
         for pool in self._pools:
