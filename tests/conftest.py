@@ -1,10 +1,15 @@
 """What every test has: no environment that leaks in, and no machine but this one."""
 
 import os
+import signal
 
 import pytest
 
 from .crash import tally
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started by a shell's `&`: what the tests start would inherit that, and could not be stopped with Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LEAKS = ("MODELVERSE_API_KEY", "MODELVERSE_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_COLOR", "COLUMNS")
 

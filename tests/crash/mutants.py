@@ -46,14 +46,14 @@ MUTANTS = {
         (
             Edit(
                 "engine/life.py",
-                "    begun = await run.ledger.write(lambda connection: _begin(connection, task, use, run))\n",
+                "    begun = await _durable_intent(task, use, run)\n",
                 "    begun = Begun(0, task.task_id[:32], 1, task.name, again=False)\n",
             ),
             Edit(
                 "engine/life.py",
                 "        bought = await buy(run.caller, body, begun.idempotency_key, timeout_s)\n",
                 "        bought = await buy(run.caller, body, begun.idempotency_key, timeout_s)\n"
-                "        begun = await run.ledger.write(lambda connection: _begin(connection, task, use, run))\n"
+                "        begun = await _durable_intent(task, use, run)\n"
                 "        if isinstance(begun, Declined):\n"
                 "            return Verdict(Next.LEFT, declined=begun.reason, message=begun.words)\n",
             ),

@@ -116,7 +116,7 @@ def test_a_picture_that_a_killed_run_had_not_synced_is_synced_before_it_stands_f
     proof = Proof(run.place, run.output).replay(killed).replay(settled).finished(tasks=1)
 
     assert proof.complaints == []
-    assert (proof.posts, proof.gets) == (1, 2)
+    assert (proof.posts, proof.gets) == (1, 4)
 
 
 @contextmanager
