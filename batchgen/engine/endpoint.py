@@ -1,9 +1,8 @@
 """The control of one endpoint (provider, key and model): how many calls at once, how fast, when to wait, when to stop.
 
-Fed by how calls end: a limit that finds the provider's own number of calls at once (additive increase, multiplicative
-decrease), a pace that finds its calls per minute, a gate that holds every call until a time (Retry-After), and a
-breaker that sends one probe at a time while nothing works. It knows time through the clock alone, and refuses to know
-tasks, money and the network.
+Fed by how calls end: a limit that finds the provider's own number of calls at once (`limit.py`), a pace that finds its
+calls per minute (`pace.py`), a gate that holds every call until a time (Retry-After), and a breaker that sends one probe
+at a time while nothing works. It knows time through the clock alone, and refuses to know tasks, money and the network.
 """
 
 import asyncio
@@ -12,18 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchgen.clock import Clock
+from batchgen.engine.limit import Limit
 from batchgen.engine.pace import LearnedPace, Pace
 from batchgen.errors import Exit
 
-START_LIMIT = 4
-STEP = 2.0
-"""What each success adds to the limit before the first refusal: 4 calls at once become 64 within three answers."""
-RETURN_STEP = 0.25
-"""What each success adds after a cut, up to the number that was refused: it was too many by one, not by a third."""
-CUT = 0.7
 GATE_AT_MOST_S = 60.0
 LONG_PAUSE_S = 5.0
 """What is not sent in a longer pause says nothing about how many calls a minute are taken."""
+SILENT_S = 1.0
+"""A refusal comes at once. A call that has had no answer for so long was taken, if calls are known to get through."""
 RETRY_AFTER_BELIEVED = 5
 """Refusals in a row that are answered with no more than the pause that was asked for."""
 RETRY_AFTER_AT_MOST_S = 900.0
@@ -37,6 +33,7 @@ LOOK_EVERY_S = 60.0
 """Timers stand still while the machine sleeps: a long pause is looked at now and then."""
 CALL_AT_MOST_S = 900.0
 """A call that lasted longer slept with the machine, too: one call never uses up `give_up_after`."""
+_SHORTEST_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,7 @@ class EndpointStopped(Exception):
 class Ticket:
     """The right to make one call; `epoch` tells calls that left before a cut from those after it."""
 
+    number: int
     epoch: int
     level: int
     """Calls in flight when it left, itself included."""
@@ -103,18 +101,15 @@ class Endpoint:
         listener: StateListener = lambda _state, _reason, _seconds: None,
     ) -> None:
         self._clock = clock
-        self._most = most
         self._slots = slots or asyncio.Semaphore(most)
-        self._limit = float(min(START_LIMIT, most))
-        self._grown_by_steps = True
-        self._proven = 0
-        self._too_many = 0
+        self._limit = Limit(most)
         self._pace = LearnedPace()
         self._paces = paces
         self._give_up_after_s = GIVE_UP_AFTER_S if give_up_after_s is None else give_up_after_s
         self._listener = listener
         self._in_flight = 0
-        self._waiting = 0
+        self._unanswered: dict[int, Ticket] = {}
+        self._works = False
         self._epoch = 0
         self._cuts_in_a_row = 0
         self._gate = 0.0
@@ -142,7 +137,7 @@ class Endpoint:
             state, reason = "stopped", self._stop.reason
         elif self._gate > now:
             state, reason, resumes_in_s = "paused", self._gate_reason, self._gate - now
-        per_second = self._pace.per_second
+        per_second = self._pace.per_second(now)
         return Statistics(
             state=state,
             reason=reason,
@@ -156,26 +151,26 @@ class Endpoint:
 
     async def enter(self) -> Ticket:
         """Wait until a call may leave, which it then has to do. Raises EndpointStopped when none ever will in this run."""
-        self._waiting += 1
-        try:
-            # One caller waits for all conditions and the others for it: a crowd that woke for every call would cost
-            # more than the calls.
-            async with self._door:
-                while True:
-                    await self._until_open()
-                    await self._slots.acquire()
-                    now = self._clock.monotonic()
-                    if self._stop is None and self._wait_s(now) == 0.0:
-                        break
-                    self._slots.release()
-        finally:
-            self._waiting -= 1
-        for pace in self._paces:
-            pace.take(now)
-        self._pace.take(now)
+        # One caller waits for all conditions and the others for it: a crowd that woke for every call would cost
+        # more than the calls.
+        async with self._door:
+            while True:
+                await self._until_open()
+                await self._slots.acquire()
+                now = self._clock.monotonic()
+                if self._stop is None and self._wait_s(now) == 0.0:
+                    return self._let_out(now)
+                self._slots.release()
+
+    def _let_out(self, now: float) -> Ticket:
         self._in_flight += 1
         self._sent += 1
-        return Ticket(self._epoch, self._in_flight, self._probes is not None, now)
+        for pace in self._paces:
+            pace.take(now)
+        self._pace.take(self._sent, now)
+        ticket = Ticket(self._sent, self._epoch, self._in_flight, self._probes is not None, now)
+        self._unanswered[ticket.number] = ticket
+        return ticket
 
     async def _until_open(self) -> None:
         while True:
@@ -192,48 +187,57 @@ class Endpoint:
 
     def _wait_s(self, now: float) -> float:
         """Seconds until a call may leave as things stand; 0 is now, infinity is until a call in flight ends."""
+        self._take_the_silent(now)
         if self._in_flight >= self._room():
-            return math.inf
+            return self._next_silent_at() - now
         next_start = max([self._pace.next_start, *(pace.next_start for pace in self._paces)])
         return max(0.0, self._gate - now, next_start - now)
 
-    def leave(self, _ticket: Ticket) -> None:
+    def _take_the_silent(self, now: float) -> None:
+        while self._next_silent_at() <= now:
+            self._taken(next(iter(self._unanswered.values())))
+
+    def _next_silent_at(self) -> float:
+        """When the oldest call without an answer counts as taken; infinity while no call is known to get through."""
+        if not self._works or not self._unanswered:
+            return math.inf
+        return next(iter(self._unanswered.values())).left_at + SILENT_S
+
+    def _taken(self, ticket: Ticket) -> None:
+        """The provider did not refuse the call for being one too many."""
+        if self._unanswered.pop(ticket.number, None) is None:
+            return
+        fresh = ticket.epoch == self._epoch
+        if fresh:
+            self._cuts_in_a_row = 0
+            self._pace.taken()
+        self._limit.taken(ticket.level, fresh=fresh)
+
+    def leave(self, ticket: Ticket) -> None:
         """A call did not leave after all, or ended in a way that says nothing of the endpoint."""
-        self._end_call()
+        self._end(ticket)
 
-    def refuse(self, _ticket: Ticket) -> None:
+    def refuse(self, ticket: Ticket) -> None:
         """The provider refused one task for good: a complete answer, so it is there and works."""
-        self._trouble_since = None
-        self._failures = self._costly = 0
-        self._close_breaker()
-        self._end_call()
-
-    def _close_breaker(self) -> None:
-        if self._probes is not None:
-            self._probes = None
-            self._limit = float(min(START_LIMIT, self._most))
+        self._is_there()
+        self._end(ticket)
 
     def succeed(self, ticket: Ticket) -> None:
         """A call brought a picture: the endpoint works."""
-        self._trouble_since = None
-        self._failures = self._costly = self._cuts_in_a_row = 0
-        self._proven = max(self._proven, ticket.level)
-        if ticket.epoch == self._epoch:
-            self._pace.succeed()
-        if self._probes is not None:
-            self._close_breaker()
-        elif self._waiting:  # a limit that nobody waits for proves nothing about a higher one
-            self._limit = min(self._limit + self._growth(), float(self._most))
+        self._is_there()
+        self._works = True
+        self._taken(ticket)
         if self._gate_reason and self._gate <= self._clock.monotonic():
             self._gate_reason = ""
             self._listener("working", "", None)
-        self._end_call()
+        self._end(ticket)
 
-    def _growth(self) -> float:
-        """What a success adds to the limit: much while nothing was refused, little above what was refused last."""
-        if self._grown_by_steps:
-            return STEP
-        return RETURN_STEP if self._limit < self._too_many - 1 else 1.0 / self._limit
+    def _is_there(self) -> None:
+        self._trouble_since = None
+        self._failures = self._costly = 0
+        if self._probes is not None:
+            self._probes = None
+            self._limit.restart()
 
     def throttle(self, ticket: Ticket, reason: str, retry_after_s: float | None, *, by_the_minute: bool = True) -> None:
         """The provider asked for fewer calls: cut limit or pace once per episode and hold all calls for a while.
@@ -243,10 +247,8 @@ class Endpoint:
         self._refused += 1
         if retry_after_s is not None and retry_after_s > RETRY_AFTER_AT_MOST_S:
             self.stop(Stop(f"{reason}; the provider asks to wait {retry_after_s / 60:.0f} minutes", Exit.UNAVAILABLE))
+        self._pace.refused(ticket.number)
         if ticket.epoch == self._epoch:
-            self._epoch += 1
-            self._cuts_in_a_row += 1
-            self._pace.refuse()
             self._cut(ticket, by_the_minute=by_the_minute)
             pause = min(GATE_AT_MOST_S, 2.0 ** min(10, self._cuts_in_a_row - 1)) * self._clock.jitter(0.5, 1.0)
             if retry_after_s is not None:
@@ -254,24 +256,19 @@ class Endpoint:
                 patience = pause if self._cuts_in_a_row > RETRY_AFTER_BELIEVED else 0.0
                 pause = max(patience, retry_after_s) + self._clock.jitter(0.0, 0.25)
             self._hold(pause, reason)
-            if pause > LONG_PAUSE_S:
-                self._pace.restart(self._gate)
         elif retry_after_s is not None:
             self._hold(retry_after_s, reason)
-        self._end_call()
+        self._end(ticket)
 
     def _cut(self, ticket: Ticket, *, by_the_minute: bool) -> None:
-        """Fewer at once, or fewer a minute? As many at once as were taken before cannot be too many: it was too soon."""
         now = self._clock.monotonic()
-        if by_the_minute and ticket.level <= max(1, self._proven):
-            self._proven = max(ticket.level - 1, int(self._proven * CUT))
-            if self._pace.learn(now):
-                return
+        self._take_the_silent(now)
+        self._epoch += 1
+        self._cuts_in_a_row += 1
+        if by_the_minute:
+            self._pace.cut(now, binds=not self._limit.refused(ticket.level))
         else:
-            self._pace.restart(now)
-        self._too_many = ticket.level
-        self._limit = max(1.0, min(self._limit, float(ticket.level)) * CUT)
-        self._grown_by_steps = False
+            self._limit.cut(ticket.level)
 
     def fail(self, ticket: Ticket, reason: str, *, costly: bool) -> None:
         """A call did not get through. `costly` ones may have cost money, so fewer of them open the breaker."""
@@ -281,12 +278,12 @@ class Endpoint:
         is_open = self._probes is not None
         if ticket.probe or (not is_open and (self._failures >= FAILURES_TO_OPEN or self._costly >= COSTLY_TO_OPEN)):
             self._probes = 0 if self._probes is None else self._probes + 1
+            self._works = False
             pause = min(PROBE_AT_MOST_S, 5.0 * 2.0**self._probes) * self._clock.jitter(0.5, 1.0)
             self._hold(pause, reason)
         elif not is_open:
             self._hold(self._clock.jitter(0.2, 0.5) * self._failures, reason)
-        self._pace.restart(self._gate)
-        self._end_call()
+        self._end(ticket)
 
     def stop(self, stop: Stop) -> None:
         """Let no further call leave; the first reason stays."""
@@ -296,7 +293,7 @@ class Endpoint:
         self._changed.set()
 
     def _room(self) -> int:
-        return 1 if self._probes is not None else max(1, int(self._limit))
+        return 1 if self._probes is not None else self._limit.room
 
     def _hold(self, seconds: float, reason: str) -> None:
         now = self._clock.monotonic()
@@ -304,6 +301,8 @@ class Endpoint:
             self._trouble_since = now
         until = now + seconds
         if until > self._gate:
+            if seconds > LONG_PAUSE_S:
+                self._pace.skip(until - max(now, self._gate))
             self._gate = until
             self._gate_reason = reason
             self._listener("paused", reason, seconds)
@@ -322,7 +321,8 @@ class Endpoint:
         self._changed.clear()
         before = self._clock.monotonic()
         if seconds != math.inf:
-            seconds = min(seconds, LOOK_EVERY_S)
+            # A timer may fire a little early; asked for the rest again and again it would take no time at all.
+            seconds = max(_SHORTEST_S, min(seconds, LOOK_EVERY_S))
         changed = asyncio.ensure_future(self._changed.wait())
         sleeping = None if seconds == math.inf else asyncio.ensure_future(self._clock.sleep(seconds))
         try:
@@ -342,7 +342,8 @@ class Endpoint:
         if self._trouble_since is not None and asleep_s > 0.0:
             self._trouble_since = min(self._trouble_since + asleep_s, self._clock.monotonic())
 
-    def _end_call(self) -> None:
+    def _end(self, ticket: Ticket) -> None:
+        self._unanswered.pop(ticket.number, None)
         self._in_flight -= 1
         self._slots.release()
         self._changed.set()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchgen.clock import VirtualClock
 from batchgen.engine.endpoint import Endpoint, EndpointStopped, Stop, Ticket
-from batchgen.engine.pace import LearnedPace, Pace
+from batchgen.engine.pace import Pace
 from batchgen.engine.pool import retry_after_seconds
 from batchgen.errors import Exit
 
@@ -29,26 +29,46 @@ def run(
     return provider, clock.monotonic()
 
 
-@pytest.mark.parametrize("tells_when", [False, True], ids=["no-header", "retry-after"])
-@pytest.mark.parametrize("latency_s", [0.05, 0.3, 1.0])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_600_a_minute_in_bursts_of_10_is_found_at_64_workers(latency_s: float, tells_when: bool, seed: int) -> None:
-    ideal_s = (300 - 10) / 10 + latency_s
+LATENCIES_S = [0.05, 0.3, 1.0, 3.0, 8.0]
 
-    provider, took_s = run(
-        300, seed=seed, per_second=10.0, latency_s=(latency_s / 2, latency_s * 1.5), tells_when=tells_when
-    )
+
+def check_600_a_minute(latency_s: tuple[float, float], *, tells_when: bool, seed: int) -> None:
+    mean_s = sum(latency_s) / 2
+    ideal_s = max((300 - 10) / 10, 300 * mean_s / 64) + mean_s
+
+    provider, took_s = run(300, seed=seed, per_second=10.0, latency_s=latency_s, tells_when=tells_when)
 
     assert provider.refused <= 0.1 * provider.sent
     assert took_s <= 1.25 * ideal_s
 
 
+@pytest.mark.parametrize("tells_when", [False, True], ids=["no-header", "retry-after"])
+@pytest.mark.parametrize("latency_s", LATENCIES_S)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_600_a_minute_is_found_even_if_30_calls_at_once_are_needed_for_it(seed: int) -> None:
-    provider, took_s = run(300, seed=seed, per_second=10.0, latency_s=(1.5, 4.5))
+def test_600_a_minute_in_bursts_of_10_is_found_at_64_workers(latency_s: float, tells_when: bool, seed: int) -> None:
+    check_600_a_minute((latency_s / 2, latency_s * 1.5), tells_when=tells_when, seed=seed)
+
+
+@pytest.mark.parametrize("tells_when", [False, True], ids=["no-header", "retry-after"])
+@pytest.mark.parametrize("latency_s", LATENCIES_S)
+def test_600_a_minute_is_found_when_answers_come_in_waves(latency_s: float, tells_when: bool) -> None:
+    """Pictures that all take the same time come back together, so that the next calls would leave together."""
+    check_600_a_minute((latency_s, latency_s), tells_when=tells_when, seed=0)
+
+
+@pytest.mark.parametrize("latency_s", [0.3, 1.0, 3.0, 8.0])
+def test_a_provider_that_allows_no_bursts_is_found(latency_s: float) -> None:
+    provider, took_s = run(300, per_second=10.0, burst=1.0, latency_s=(latency_s / 2, latency_s * 1.5))
 
     assert provider.refused <= 0.1 * provider.sent
-    assert took_s <= 1.4 * (29 + 3)  # from 4 at once to 30 takes three answers, and a refusal on the way costs the rest
+    assert took_s <= 2.5 * max(30.0, 300 * latency_s / 64)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_very_few_at_once_are_found(most: int) -> None:
+    provider, _ = run(100, at_once=most, latency_s=(0.5, 1.5))
+
+    assert provider.refused <= 0.25 * provider.sent
 
 
 @pytest.mark.parametrize("latency_s", [0.3, 3.0, 8.0])
@@ -88,7 +108,7 @@ def test_a_limit_that_changes_in_the_middle_is_found_again(seed: int) -> None:
 def test_a_provider_without_limits_is_used_in_full_soon() -> None:
     _, took_s = run(300, latency_s=(1.0, 1.0))
 
-    assert took_s <= 1.75 * 300 / 64
+    assert took_s <= 1.3 * (300 / 64 + 1)
 
 
 @pytest.mark.parametrize("latency_s", [0.05, 1.0, 8.0])
@@ -99,54 +119,12 @@ def test_limits_that_the_job_gives_are_never_passed(latency_s: float) -> None:
     assert by_minute.refused == by_number.refused == 0
 
 
-def learned(*stretches: tuple[int, float]) -> LearnedPace:
-    """A pace after refusals: so many calls went through in so many seconds before each."""
-    pace, now = LearnedPace(), 0.0
-    pace.learn(now)
-    pace.restart(now)
-    for calls, seconds in stretches:
-        for _ in range(calls):
-            pace.take(now)
-        now += seconds
-        pace.learn(now)
-    return pace
-
-
-def test_a_pace_is_what_went_through_between_two_refusals_twice() -> None:
-    assert learned((39, 13.0)).per_second is None
-    assert learned((39, 13.0), (31, 10.0)).per_second == pytest.approx(3.1)
-
-
-def test_a_few_calls_are_no_measure_and_are_added_to_the_next() -> None:
-    assert learned((10, 5.0), (3, 1.5), (7, 3.5)).per_second == pytest.approx(2.0)
-
-
-def test_refusals_that_come_at_random_teach_no_pace() -> None:
-    assert learned((9, 2.0), (30, 4.0), (11, 3.0), (60, 5.0)).per_second is None
-
-
-def test_one_refusal_far_below_the_pace_is_chance_and_a_second_like_it_is_a_new_limit() -> None:
-    once = learned((100, 10.0), (100, 10.0), (20, 10.0))
-    twice = learned((100, 10.0), (100, 10.0), (20, 10.0), (21, 10.0))
-
-    assert once.per_second == pytest.approx(10.0)
-    assert twice.per_second == pytest.approx(2.1)
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_refusals_at_random_do_not_stop_the_work(seed: int) -> None:
     """A twentieth refused whatever one does: slower than without, and still many pictures a minute."""
     _, took_s = run(300, seed=seed, at_random=0.05, latency_s=(0.5, 1.5))
 
     assert took_s <= 300
-
-
-def test_a_pace_that_is_not_refused_doubles_after_fifty_calls() -> None:
-    pace = learned((10, 5.0), (10, 5.0))
-    for _ in range(50):
-        pace.succeed()
-
-    assert pace.per_second == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("wait_s", [None, 300.0])
