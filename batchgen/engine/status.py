@@ -21,7 +21,8 @@ def status_of(
 ) -> dict[str, Any]:
     """The state of `job` in its folder: the keys of a report, and `pools`, `waiting`, `unknown` with what each is about.
 
-    `now` is UTC seconds since the epoch. `going` says whether a run holds the folder now: without one, a call in flight is one of unknown outcome.
+    `now` is UTC seconds since the epoch. `going` says whether a run holds the folder now: without one, a call in flight
+    is one of unknown outcome.
     """
     states: dict[str, dict[str, int]] = {}
     chunk: list[Task] = []

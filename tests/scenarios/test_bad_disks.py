@@ -22,6 +22,20 @@ def _job(tmp_path: Path, count: int, concurrency: int = 4) -> Path:
     return write_job(tmp_path, JOB.format(prompts=prompts, concurrency=concurrency))
 
 
+def in_the_middle(job: Path, folder: Path, home: Path, server: Server) -> "subprocess.Popen[str]":
+    """A run that has stored its first picture and has many to go."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "batchgen", "run", str(job)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=bare_environment(home, MODELVERSE_API_KEY=KEY, MODELVERSE_BASE_URL=server.base_url),
+    )
+    while not manifest(folder):
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
 @needs_mounts
 def test_below_a_gibibyte_of_free_space_nothing_is_bought_and_with_room_the_run_goes_on(
     tmp_path: Path, sandbox: Server
@@ -166,15 +180,7 @@ def test_a_ledger_of_a_newer_batchgen_is_left_alone(tmp_path: Path, cli: Cli, sa
 def test_a_folder_that_is_moved_away_stops_the_buying(tmp_path: Path, cli: Cli, slow_sandbox: Server) -> None:
     job = _job(tmp_path, 60, concurrency=2)
     folder, moved = tmp_path / "outputs" / "foo", tmp_path / "outputs" / "bar"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "batchgen", "run", str(job)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=bare_environment(tmp_path, MODELVERSE_API_KEY=KEY, MODELVERSE_BASE_URL=slow_sandbox.base_url),
-    )
-    while not manifest(folder):
-        assert process.poll() is None
-        time.sleep(0.02)
+    process = in_the_middle(job, folder, tmp_path, slow_sandbox)
     folder.rename(moved)
     _, err = process.communicate(timeout=60)
 
@@ -194,15 +200,7 @@ def test_a_folder_that_is_moved_away_stops_the_buying(tmp_path: Path, cli: Cli, 
 def test_a_folder_that_is_deleted_stops_the_buying(tmp_path: Path, slow_sandbox: Server) -> None:
     job = _job(tmp_path, 60, concurrency=2)
     folder = tmp_path / "outputs" / "foo"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "batchgen", "run", str(job)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=bare_environment(tmp_path, MODELVERSE_API_KEY=KEY, MODELVERSE_BASE_URL=slow_sandbox.base_url),
-    )
-    while not manifest(folder):
-        assert process.poll() is None
-        time.sleep(0.02)
+    process = in_the_middle(job, folder, tmp_path, slow_sandbox)
     shutil.rmtree(folder, ignore_errors=True)
     _, err = process.communicate(timeout=60)
 
