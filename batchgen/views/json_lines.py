@@ -4,17 +4,13 @@ It refuses to choose: every event is written with all its fields, `event` and `a
 a terminal that it ends up on.
 """
 
-import json
 import math
-import re
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from batchgen.events import Event, RunEnded
+from batchgen.outside import json_text
 from batchgen.views.stream import LineWriter
-
-_ESCAPED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Legal in JSON, yet obeyed by terminals, taken for a line's end by some readers, or not encodable."""
 
 
 class JsonLines:
@@ -45,8 +41,7 @@ class JsonLines:
 
 def as_line(event: Event) -> str:
     """One event as a line of JSON without its line break; numbers that JSON lacks become null."""
-    text = json.dumps(_finite(event.as_json()), ensure_ascii=False, allow_nan=False, default=str)
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return json_text(_finite(event.as_json()))
 
 
 def _finite(value: Any) -> Any:

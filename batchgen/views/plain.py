@@ -20,10 +20,11 @@ from batchgen.events import (
     RunStarted,
     TaskFailed,
 )
+from batchgen.outside import clean
 from batchgen.views.report import endings, headline, money_line, next_commands
 from batchgen.views.stream import LineWriter
 from batchgen.views.tally import Snapshot, Tally, Wait
-from batchgen.views.text import about, clean, clock_time, count, eta, money, seconds, speed
+from batchgen.views.text import about, clock_time, count, eta, money, seconds, speed
 
 _PAUSE_S = 30.0
 _TROUBLES_SHOWN = 50

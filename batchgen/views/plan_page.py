@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from batchgen.catalog.catalog import load_provider, provider_names
+from batchgen.outside import clean
 from batchgen.spec.job import bounds_in_words
 from batchgen.spec.plan import ModelPlan, Plan, Room
 from batchgen.views.columns import Page, aligned
-from batchgen.views.text import about, amount, clean, count, estimate
+from batchgen.views.text import about, amount, count, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

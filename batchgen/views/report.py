@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchgen.errors import Exit
+from batchgen.outside import clean
 from batchgen.views.tally import Wait
-from batchgen.views.text import clean, count, decimal, duration, money
+from batchgen.views.text import count, decimal, duration, money
 
 _EXAMPLES = 5
 _UNKNOWN_SHOWN = 10

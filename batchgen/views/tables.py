@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from batchgen.catalog.catalog import Field, Model, Provider
+from batchgen.outside import clean
 from batchgen.views.columns import Page, aligned, command_lines
 from batchgen.views.plan_page import one_line, plan_table
 from batchgen.views.report import (
@@ -24,7 +25,7 @@ from batchgen.views.report import (
     status_line,
     unknown_lines,
 )
-from batchgen.views.text import amount, clean, date, decimal, money, seconds
+from batchgen.views.text import amount, date, decimal, money, seconds
 
 __all__ = ["model_page", "models_table", "one_line", "plan_table", "status_table", "summary"]
 

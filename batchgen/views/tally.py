@@ -26,8 +26,9 @@ from batchgen.events import (
     RunStarted,
     TaskFailed,
 )
+from batchgen.outside import clean
 from batchgen.views.pool_tally import PoolSnapshot, PoolTally
-from batchgen.views.text import clean, moment
+from batchgen.views.text import moment
 
 _NOTICES_KEPT = 5
 _GONE_STATES = ("expired", "lost")

@@ -1,36 +1,15 @@
-"""Text for people: what came from outside made harmless, and numbers in words.
+"""Text for people: labels that fit, and numbers, money and times in words.
 
-It owns the one place where prompts, messages and file names lose whatever a terminal would obey. It refuses to know
-where the text is shown: no colour, no layout.
+It refuses to know where the text is shown (no colour, no layout) and to make outside text harmless: `outside.py` does.
 """
 
-import re
 import time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-_BREAKS = re.compile(r"(?:\r\n|[\t\n\v\f\r\x85\u2028\u2029])")
-_OBEYED = re.compile(
-    r"[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: escape sequences begin here
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # change the direction in which the rest of the line is read
-    r"\u00ad\u200b\u2060-\u2064\ufeff\ufff9-\ufffb"  # no width: two different texts would look the same
-    r"\U000e0000-\U000e0fff]"
-)
-_LONE_SURROGATES = re.compile(r"[\ud800-\udfff]")
+from batchgen.outside import clean
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-
-
-def clean(text: object, limit: int = 200) -> str:
-    """Outside text as one harmless line of at most `limit` characters; what is cut off ends in `…`.
-
-    Tabs and line breaks become spaces; control characters, escape sequences' beginnings, direction marks and characters
-    without width are dropped; what cannot be encoded becomes the replacement character.
-    """
-    # Cut before the work: a message may be megabytes, and what is dropped must not cost more than what is shown.
-    line = _BREAKS.sub(" ", str(text)[: limit * 4])
-    line = _LONE_SURROGATES.sub("\ufffd", _OBEYED.sub("", line)).strip()
-    return line if len(line) <= limit else line[: max(0, limit - 1)].rstrip() + "…"
 
 
 def fit(text: str, width: int) -> str:

@@ -1,4 +1,4 @@
-"""Outside text becomes harmless, and numbers read as a person would write them."""
+"""Labels fit, and numbers read as a person would write them."""
 
 from decimal import Decimal
 
@@ -7,47 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from batchgen.views.text import about, amount, clean, duration, eta, fit, moment, money
-
-HOSTILE = [
-    "\x1b[31mred\x1b[0m",
-    "\x1b]52;c;aGVsbG8=\x07",
-    "\x1b]8;;https://example.org\x1b\\link",
-    "\x9b31mC1",
-    "a\u202eb\u2066c",
-    "one\ntwo\r\nthree\u2028four\x85five",
-    "bell\x07 null\x00 backspace\x08 delete\x7f",
-    "lone \ud800 surrogate",
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
-    cleaned = clean(text)
-
-    assert cleaned.isprintable()
-    assert cleaned.encode("utf-8")
-
-
-@given(st.text())
-def test_any_text_becomes_one_printable_line_of_bounded_length(text: str) -> None:
-    cleaned = clean(text, limit=30)
-
-    assert len(cleaned) <= 30
-    assert len(cleaned.splitlines()) <= 1
-    assert not {ord(character) for character in cleaned} & {*range(32), *range(0x7F, 0xA0), 0x202E, 0x2028}
-
-
-def test_words_on_two_lines_stay_two_words() -> None:
-    assert clean("a city\nat\tnight") == "a city at night"
-
-
-def test_text_of_any_script_and_markup_stay_as_they_are() -> None:
-    assert clean("一座城市 [bold]مدينة[/bold] {x}") == "一座城市 [bold]مدينة[/bold] {x}"
-
-
-def test_a_huge_text_is_cut_with_a_sign_of_it() -> None:
-    assert clean("x" * 10_000_000, limit=10) == "xxxxxxxxx…"
+from batchgen.views.text import about, amount, duration, eta, fit, moment, money
 
 
 @given(st.text(st.characters(categories=["L", "N"]), min_size=1), st.integers(1, 40))
