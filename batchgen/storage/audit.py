@@ -4,11 +4,11 @@ A run trusts the ledger about files; this does not. What is missing or changed g
 lives, else it is lost; a changed file is left where it is, because nothing is ever overwritten or deleted here.
 """
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchgen.storage.disk import sha256_below
 from batchgen.storage.landings import end_picture, wait_again
 
 
@@ -37,7 +37,7 @@ def check_files(connection: sqlite3.Connection, folder: Path, now: float) -> Che
     ).fetchall()
     findings = []
     for row in rows:
-        found = _hash(folder / row["file_name"])
+        found = sha256_below(folder, row["file_name"])
         if found != row["sha256"]:
             lives = row["url"] is not None and row["expires_at"] > now
             what = "missing" if found is None else "changed"
@@ -53,11 +53,3 @@ def settle(connection: sqlite3.Connection, findings: tuple[Finding, ...]) -> Non
         else:
             words = f"the file is {finding.what} and its link is dead"
             end_picture(connection, finding.picture_id, "lost", words)
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (FileNotFoundError, NotADirectoryError):
-        return None

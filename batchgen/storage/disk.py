@@ -6,6 +6,7 @@ what the files are: that is `files.py`.
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ _WORDS: dict[int, tuple[str, str]] = {
     errno.EXDEV: ("it lies on another disk than the rest of its output folder", "Keep the whole folder on one disk."),
     errno.ENAMETOOLONG: ("the name is too long for this disk", "Shorten `output.name` in the job."),
     errno.EFBIG: ("larger than a file may be here", f"Raise the limit (`ulimit -f unlimited`), {_AGAIN}"),
+    errno.EISDIR: ("a folder stands where a file belongs", f"Move it away, {_AGAIN}"),
     errno.EEXIST: ("a file stands where a folder belongs", f"Move it away, {_AGAIN}"),
     errno.ENOTDIR: (
         "a file or a link stands where a folder belongs (links are not followed here)",
@@ -95,16 +97,65 @@ def create(name: str, folder: int) -> int:
     return os.open(name, _CREATE, FILE_MODE, dir_fd=folder)
 
 
-def read(name: str, folder: int) -> bytes | None:
-    """The content of a file; None when there is no regular file of that name. Links and devices are not opened."""
+def read(name: str, folder: int, at_most: int | None = None) -> bytes | None:
+    """The content of a file; None when there is no regular file of that name, or one of more than `at_most` bytes.
+
+    Links and devices are not opened.
+    """
     try:
         descriptor = os.open(name, _READ, dir_fd=folder)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO}:
             return None
         raise
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or (at_most is not None and facts.st_size > at_most):
+            return None
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file that this program keeps and changes in place, for this user alone; made if `flags` say so.
+
+    Raises `StorageError` when something else stands there: a link, a folder, a device, a pipe, or, to write, a file with
+    a second name, because what is written would show up under that name too.
+    """
+    to_write = flags & os.O_ACCMODE != os.O_RDONLY
+    refuse_planted(path, to_write=to_write)
+    with in_words(path):
+        # Not waiting for the other end of a pipe that somebody put there just now.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, FILE_MODE)
+        try:
+            _refuse_odd(path, os.fstat(descriptor), to_write=to_write)
+        except StorageError:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def refuse_planted(path: Path, *, to_write: bool) -> None:
+    """Raise `StorageError` when something stands at `path` that is no file of this program's own."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return  # nothing there; whoever opens it says what else is wrong
+    _refuse_odd(path, facts, to_write=to_write)
+
+
+def _refuse_odd(path: Path, facts: os.stat_result, *, to_write: bool) -> None:
+    kinds = ((stat.S_ISLNK, "a link (links are not followed here)"), (stat.S_ISDIR, "a folder"))
+    if not stat.S_ISREG(facts.st_mode):
+        found = next((words for is_kind, words in kinds if is_kind(facts.st_mode)), "a pipe or a device")
+        raise StorageError(f"{path}: {found} stands where a file belongs", f"Move it away, {_AGAIN}")
+    if to_write and facts.st_nlink > 1:
+        raise StorageError(
+            f"{path}: this file has a second name elsewhere (a hard link), and what is written would change both",
+            f"Put a copy in its place (`cp -p`, then `mv`), {_AGAIN}",
+        )
 
 
 def names(folder: int) -> list[str]:
@@ -248,3 +299,28 @@ class Folders:
         for parts, descriptor in self._open.items():
             if parts:
                 os.close(descriptor)
+
+
+def sha256_below(root: Path, name: str) -> str | None:
+    """The hash (hex) of the file `name` below `root`; None when there is no such file.
+
+    `name` may come from a stranger's manifest: it leads out of `root` neither by `..` nor from the top, and devices and
+    pipes are no files. Links are followed: only a hash comes of it, and users move pictures to other disks. Raises
+    StorageError for a file that cannot be read.
+    """
+    if any(part in {"", ".", ".."} for part in name.split("/")) or "\0" in name:
+        return None
+    with in_words(root / name):
+        try:
+            descriptor = os.open(root / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ENAMETOOLONG}:
+                return None
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with os.fdopen(descriptor, "rb", closefd=False) as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()
+        finally:
+            os.close(descriptor)

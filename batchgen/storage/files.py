@@ -31,11 +31,15 @@ from batchgen.storage.disk import (
     sync_folder,
     write_all,
 )
-from batchgen.storage.pictures import EXTENSIONS, PictureFacts, check_picture
+from batchgen.storage.pictures import DECODING_BYTES, EXTENSIONS, PictureFacts, check_picture
+from batchgen.storage.room import Room
 
 _MAX_NAMES = 1000
 _RESERVE_BYTES = 16 * 1024**2
 _RESERVE = "reserve.part"
+_FOLDERS = ("parts", "images", "spool", "inputs", "unusable")
+_PICTURE_AT_MOST = 64 * 1024**2
+"""No picture that comes in is larger, so a larger file under a picture's name is something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +154,16 @@ class ResultFolder:
         self.path = path
         self._durable: set[tuple[str, ...]] = {()}
         self._numbers = itertools.count(1)
+        # First the bytes of a picture, then what they decode to: always in this order, so that nobody waits for ever.
+        self._reading = Room(_PICTURE_AT_MOST)
+        self._decoding = Room(DECODING_BYTES)
         with in_words(path):
             make_folder(path)
             self._root = open_root(path)
             with Folders(self._root, self._durable) as folders:
+                for name in _FOLDERS:  # a link in the place of one of them is met before anything is paid for
+                    with in_words(path / name), suppress(FileNotFoundError):
+                        folders.open((name,))
                 self._parts = os.dup(folders.open_to_change(("parts",)))
                 folders.sync()
 
@@ -239,11 +249,10 @@ class ResultFolder:
                 exists = False
                 for extension in EXTENSIONS.values():
                     file_name = "/".join(("images", *above, name + extension))
-                    data = _read_in(folders, ("images", *above), name + extension)
-                    exists = exists or data is not None
-                    if data is not None and file_name not in taken:
-                        with suppress(PictureError):
-                            found = Landed("", file_name, check_picture(data), len(data))
+                    size = _size_of(folders, ("images", *above), name + extension)
+                    exists = exists or size is not None
+                    if size is not None and file_name not in taken:
+                        found = self._whole_picture(folders, file_name, size) or found
                 if not exists and place_in_line > 0:
                     break
             if found is not None:
@@ -258,6 +267,13 @@ class ResultFolder:
     def spool_read(self, key: str) -> bytes | None:
         """A kept answer, or None when there is none."""
         return self._read(f"spool/{key}.body")
+
+    def spool_bytes(self, key: str) -> int:
+        """How large a kept answer is; 0 when there is none."""
+        (key,) = _parts_of(key)
+        with in_words(self.path / "spool"), Folders(self._root, self._durable) as folders, suppress(FileNotFoundError):
+            return os.stat(f"{key}.body", dir_fd=folders.open(("spool",)), follow_symlinks=False).st_size
+        return 0
 
     def spool_delete(self, key: str) -> None:
         """Forget a kept answer, if there is one."""
@@ -312,22 +328,33 @@ class ResultFolder:
         finally:
             part.discard()
 
+    def _whole_picture(self, folders: Folders, file_name: str, size: int) -> Landed | None:
+        *parts, name = file_name.split("/")
+        with self._reading.take(size):
+            data = read(name, folders.open(tuple(parts)), _PICTURE_AT_MOST)
+            if data is None:
+                return None
+            try:
+                return Landed("", file_name, check_picture(data, room=self._decoding), len(data))
+            except PictureError:
+                return None
+
     def _land(self, item: Landing, folders: Folders) -> Landed | StorageFailure:
         part = item.data if isinstance(item.data, PartFile) else self.create_part(item.key)
         try:
             if isinstance(item.data, PartFile):
-                data = part.content()
+                with self._reading.take(part.bytes):
+                    facts = check_picture(part.content(), part.sha256, self._decoding)
             else:
-                data = item.data
-                part.write(data)
-            facts = check_picture(data, part.sha256)
+                part.write(item.data)
+                facts = check_picture(item.data, part.sha256, self._decoding)
             part.finish()
             file_name = self._final_name(item, part, facts, folders)
         except PictureError as error:
             return StorageFailure(item.key, error)
         finally:
             part.discard()
-        return Landed(item.key, file_name, facts, len(data))
+        return Landed(item.key, file_name, facts, part.bytes)
 
     def _final_name(self, item: Landing, part: PartFile, facts: PictureFacts, folders: Folders) -> str:
         *above, base = _parts_of(item.stem)
@@ -336,7 +363,7 @@ class ResultFolder:
             folder = folders.open_to_change(parts)
             for name in _file_names(base, item.picture_number, item.task_id):
                 file = name + facts.extension
-                if place((part.name, self._parts), (file, folder)) or _holds(file, folder, facts.sha256):
+                if place((part.name, self._parts), (file, folder)) or _holds(file, folder, part.bytes, facts.sha256):
                     return "/".join((*parts, file))
         raise StorageError(
             f"{self.path / 'images' / item.stem}: {_MAX_NAMES} files of this name exist already",
@@ -363,8 +390,16 @@ def _read_in(folders: Folders, parts: tuple[str, ...], name: str) -> bytes | Non
         return None
 
 
-def _holds(name: str, folder: int, sha256: str) -> bool:
-    data = read(name, folder)
+def _size_of(folders: Folders, parts: tuple[str, ...], name: str) -> int | None:
+    """In bytes, of whatever stands there; None when nothing does."""
+    try:
+        return os.stat(name, dir_fd=folders.open(parts), follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return None
+
+
+def _holds(name: str, folder: int, size: int, sha256: str) -> bool:
+    data = read(name, folder, size)
     return data is not None and hashlib.sha256(data).hexdigest() == sha256
 
 

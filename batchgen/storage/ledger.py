@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from batchgen.errors import StorageError, UsageError
 from batchgen.storage import schema
+from batchgen.storage.disk import open_own, refuse_planted
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -153,6 +154,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def refuse_orphans(folder: Path) -> None:
     """Raise StorageError for a folder with a manifest and no ledger, or an empty one: a run would buy all of it again."""
     manifest, ledger = folder / MANIFEST, folder / FILE_NAME
+    refuse_planted(manifest, to_write=False)
+    _refuse_planted(ledger, to_write=False)
     if not manifest.exists():
         return
     if not ledger.exists():  # an empty manifest, too: pictures may be paid for and not on disk yet
@@ -196,9 +199,10 @@ def open_reader(folder: Path) -> sqlite3.Connection | None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    _refuse_planted(path, to_write=True)
     try:
         # Its own permissions, whatever the umask: it holds links that are worth money.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+        os.close(open_own(path, os.O_CREAT | os.O_RDWR))
         connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise _translated(error, path) from None
@@ -222,9 +226,16 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _refuse_planted(path: Path, *, to_write: bool) -> None:
+    """SQLite keeps its log and the index of it beside the ledger, under names that somebody may have taken."""
+    refuse_planted(path, to_write=to_write)
+    for suffix in ("-wal", "-shm", "-journal"):  # a reader writes into them too
+        refuse_planted(path.with_name(path.name + suffix), to_write=True)
+
+
 def sync_folder_at(folder: Path) -> None:
     """Return when the names in a folder are on the disk itself."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

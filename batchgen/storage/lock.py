@@ -17,9 +17,10 @@ from filelock import FileLock, Timeout
 
 from batchgen.clock import Clock
 from batchgen.errors import LockedError, StorageError
-from batchgen.storage.disk import FILE_MODE, in_words, make_folder
+from batchgen.storage.disk import FILE_MODE, in_words, make_folder, open_root, read, refuse_planted
 
 LOCK_FILE = ".batchgen.lock"
+_SIGNATURE_AT_MOST = 4096
 
 
 class FolderLock:
@@ -44,6 +45,9 @@ class FolderLock:
         """
         with in_words(self._folder):
             make_folder(self._folder)
+            refuse_planted(
+                self._folder / LOCK_FILE, to_write=True
+            )  # what opens it next would empty whatever it is a name of
             try:
                 self._lock.acquire()
             except Timeout:
@@ -79,17 +83,26 @@ class FolderLock:
 
     def _owner(self) -> str:
         try:
-            owner = json.loads((self._folder / LOCK_FILE).read_bytes())
+            owner = json.loads(_signature(self._folder))
             age = self._clock.now() - float(owner["since"])
-            return f"another run (process {int(owner['pid'])} on {str(owner['host'])[:80]}, for {_in_words(age)})"
-        except (OSError, ValueError, KeyError, TypeError):
+            host = "".join(filter(str.isprintable, str(owner["host"])))[:80]
+            return f"another run (process {int(owner['pid'])} on {host}, for {_in_words(age)})"
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return "another run"  # it has not signed yet, or on a disk that forgot its signature
+
+
+def _signature(folder: Path) -> bytes:
+    root = open_root(folder)
+    try:
+        return read(LOCK_FILE, root, _SIGNATURE_AT_MOST) or b""
+    finally:
+        os.close(root)
 
 
 def is_held(folder: Path) -> bool:
     """Whether a run holds the folder's lock now. Changes nothing."""
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

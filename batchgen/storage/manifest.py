@@ -8,7 +8,6 @@ ledger at any time, so that a lost last line costs nothing. This module refuses 
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from batchgen.errors import StorageError
-from batchgen.storage.disk import FILE_MODE, in_words, sync_file, write_all
+from batchgen.outside import json_text
+from batchgen.storage.disk import in_words, open_own, sync_file, write_all
 from batchgen.storage.files import ResultFolder
 
 MANIFEST = "manifest.jsonl"
@@ -25,8 +25,6 @@ FAILURES = "failures.jsonl"
 _BLOCK = 1 << 20
 _COLUMN_NAMES = {"try_number": "try", "kind": "class"}
 """Fields whose column is a word that Python keeps for itself."""
-_UNSAFE_IN_A_LINE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What JSON lets through: line ends to some readers, commands to some terminals, halves of a character."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +183,7 @@ class ManifestWriter:
         self.close()
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self._path, flags, FILE_MODE)
+        return open_own(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
     def _blocks(self) -> Iterator[bytes]:
         position = 0
@@ -208,11 +205,9 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
 
     Raises `StorageError` for a line that is not a manifest's.
     """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return
-    with file:
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
@@ -257,8 +252,7 @@ def _line(row: ManifestRow | FailureRow) -> str:
         value = getattr(row, name)
         # 5 and 5.0 are different types to a reader of JSON
         content[column] = float(value) if kind is float else value
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _UNSAFE_IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return json_text(content, compact=True) + "\n"
 
 
 def _values(kind: type[ManifestRow | FailureRow], line: str) -> dict[str, Any]:

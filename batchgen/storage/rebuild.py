@@ -5,7 +5,6 @@ and not yet stored cannot be known from files, and is not invented. The new ledg
 and nothing is deleted: a failure leaves the folder as it was.
 """
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from batchgen.errors import StorageError
-from batchgen.storage.disk import in_words
+from batchgen.storage.disk import in_words, sha256_below
 from batchgen.storage.ledger import FILE_NAME, Ledger, sync_folder_at
 from batchgen.storage.purchases import MILLION, dump_json, name_key
 
@@ -34,7 +33,7 @@ async def rebuild_folder(folder: Path, rows: Sequence[dict[str, Any]], stamp: st
     ledger = Ledger(folder / _NEW)
     try:
         taken, left_out = await ledger.write(
-            lambda connection: rebuild(connection, rows, lambda name, sha256: _is_whole(folder / name, sha256))
+            lambda connection: rebuild(connection, rows, lambda name, sha256: sha256_below(folder, name) == sha256)
         )
     finally:
         ledger.close()
@@ -78,16 +77,6 @@ def _unused(folder: Path, stamp: str) -> str:
         number += 1
         unused = f"{stamp}-{number}"
     return unused
-
-
-def _is_whole(path: Path, sha256: str) -> bool:
-    """Whether the file has that hash. One that cannot be read is an error: left out, it would be bought again."""
-    with in_words(path):
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-        except (FileNotFoundError, NotADirectoryError):
-            return False
 
 
 def rebuild(

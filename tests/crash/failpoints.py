@@ -50,7 +50,7 @@ PURCHASE = {
     "intent committed": Failpoint(AFTER, _COMMIT, counting="engine.life:begin"),
     "call about to leave": Failpoint(BEFORE, "engine.life:buy"),
     "call sent": Failpoint(AFTER, "api.call:_mark_sent"),
-    "answer read": Failpoint(AFTER, "api.call:_read"),
+    "answer read": Failpoint(AFTER, "api.call:Caller._read"),
     "answer classed": Failpoint(AFTER, "engine.life:buy"),
     "spool begun": Failpoint(BEFORE, "storage.files:ResultFolder.spool_write", needs="base64"),
     "answer spooled": Failpoint(AFTER, "storage.files:ResultFolder.spool_write", needs="base64"),

@@ -65,8 +65,8 @@ MUTANTS = {
         (
             Edit(
                 "storage/files.py",
-                "            facts = check_picture(data, part.sha256)\n            part.finish()\n",
-                "            facts = check_picture(data, part.sha256)\n",
+                "            part.finish()\n            file_name = ",
+                "            file_name = ",
             ),
             Edit(
                 "storage/files.py",
@@ -95,8 +95,8 @@ MUTANTS = {
         (
             Edit(
                 "storage/files.py",
-                "            facts = check_picture(data, part.sha256)\n            part.finish()\n",
-                "            facts = check_picture(data, part.sha256)\n",
+                "            part.finish()\n            file_name = ",
+                "            file_name = ",
             ),
         ),
         "a final name was given before the picture was on the disk",

@@ -1,6 +1,6 @@
 """Names for files, safe everywhere."""
 
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from hypothesis import example, given, settings
@@ -106,3 +106,102 @@ def test_short_names_stay_apart_in_prompt_ids() -> None:
     assert ids["ink"] == "ink"
     assert ids["thick oil paint"] == "thick-oil-paint"
     assert len({value.lower() for value in ids.values()}) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "strict"),
+    [
+        ("a red car", "a red car", "a-red-car"),
+        ("\u96e8\u306e\u8857 \u2602", "\u96e8\u306e\u8857 \u2602", "ufd599e15"),
+        (
+            "\u0141\xf3d\u017a \u2013 \u017b\xf3\u0142\u0107",
+            "\u0141\xf3d\u017a \u2013 \u017b\xf3\u0142\u0107",
+            "odz-Zoc",
+        ),
+        ("na\xefve caf\xe9", "na\xefve caf\xe9", "naive-cafe"),
+        (
+            "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440!",
+            "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440!",
+            "u9a0af011",
+        ),
+        (
+            "\u0645\u062f\u064a\u0646\u0629 \u0627\u0644\u0646\u064a\u0648\u0646",
+            "\u0645\u062f\u064a\u0646\u0629 \u0627\u0644\u0646\u064a\u0648\u0646",
+            "u3ba6eef9",
+        ),
+        (
+            "\u0928\u093f\u092f\u0949\u0928 \u0936\u0939\u0930",
+            "\u0928\u093f\u092f\u0949\u0928 \u0936\u0939\u0930",
+            "u7753a538",
+        ),
+        (
+            "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 family",
+            "\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 family",
+            "family",
+        ),
+        ("con.png", "_con.png", "_con.png"),
+        ("LPT1 .x", "_LPT1 .x", "LPT1-.x"),
+        ("COM\xb9", "_COM\xb9", "_COM1"),
+        ("CONIN$", "_CONIN$", "CONIN"),
+        ("a:b", "a-b", "a-b"),
+        ("file.txt::$DATA", "file.txt--$DATA", "file.txt---DATA"),
+        ("PROGRA~1", "PROGRA~1", "PROGRA-1"),
+        ("~$HOME%PATH%", "~$HOME%PATH%", "HOME-PATH"),
+        ("..\\..\\x", "x", "x"),
+        ("...", "_", "uab5df625"),
+        ("-rf *", "rf -", "rf"),
+        ("a\u202egpj.exe", "agpj.exe", "agpj.exe"),
+        ("e\u0301", "\xe9", "e"),
+        ("\ufb01re", "\ufb01re", "fire"),
+        ("x\n y\ty", "x- y-y", "x--y-y"),
+        ("trail. . ", "trail", "trail.-"),
+        ("\ud800x", "x", "x"),
+        ("a\xa0b", "a b", "a-b"),
+        ("\u3164", "\u3164", "u7519204f"),
+        ("aux.", "_aux", "_aux"),
+        ("\u0130stanbul", "\u0130stanbul", "Istanbul"),
+    ],
+)
+def test_the_same_text_gives_the_same_name_for_ever(text: str, name: str, strict: str) -> None:
+    assert (clean_part(text), clean_part(text, ascii=True)) == (name, strict)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Z\u0351\u0363\u036b\u0301" * 60,
+        "\u0301" * 500,
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467" * 20,
+        "\ud83d" * 90,
+        "\u202e" * 90 + "a",
+        "\u200d" * 90,
+        "x" * 79 + "\u96e8",
+        "a" * 79 + ". .",
+        "COM\u00b2" + "." * 200,
+    ],
+)
+@pytest.mark.parametrize("ascii", [False, True])
+def test_floods_of_marks_joiners_and_halves_of_characters_are_cut_to_a_name_that_can_be_made(
+    tmp_path: Path,
+    text: str,
+    ascii: bool,  # noqa: A002
+) -> None:
+    name = clean_part(text, ascii)
+
+    assert 0 < len(name.encode()) <= 80
+    assert name[-1] not in ". \u200d"
+    assert clean_part(name, ascii) == name
+    (tmp_path / f"{name}-0123abcd-2-999.webp.12345.part").write_bytes(b"")
+    assert [found.name[: len(name)] for found in tmp_path.iterdir()] == [name]
+
+
+@settings(max_examples=300)
+@given(st.text(st.characters(), max_size=120), st.booleans())
+def test_a_name_is_one_name_to_windows_too_with_what_is_put_behind_it(text: str, ascii: bool) -> None:  # noqa: A002
+    for behind in ("", ".png", "-0123abcd-2.webp"):
+        path = PureWindowsPath("C:/out/images") / (clean_part(text, ascii) + behind)
+
+        assert path.parent == PureWindowsPath("C:/out/images")
+        assert not path.is_reserved()
+        assert ":" not in path.name
+        assert path.name.rstrip(". ") == path.name

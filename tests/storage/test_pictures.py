@@ -1,5 +1,3 @@
-import io
-import random
 import re
 import struct
 import threading
@@ -13,41 +11,7 @@ from PIL import Image, ImageDraw
 from batchgen.errors import PictureError
 from batchgen.storage.pictures import check_picture, wrong_size
 
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def drawing(mode: str = "RGB", size: tuple[int, int] = (64, 48)) -> Image.Image:
-    image = Image.new("RGB", size, (200, 180, 90))
-    draw = ImageDraw.Draw(image)
-    for step in range(0, size[0], 4):
-        draw.line((0, step, size[0], size[1] - step), fill=(step * 3 % 256, 255 - step, step * 7 % 256), width=2)
-    return image.convert(mode)
-
-
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def png_of_size(width: int, height: int) -> bytes:
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
-
-
-WHOLE = {
-    "png": encoded(drawing(), "PNG"),
-    "png palette": encoded(drawing("P"), "PNG"),
-    "png interlaced grey": encoded(drawing("L"), "PNG"),
-    "jpeg": encoded(drawing(), "JPEG", quality=85),
-    "jpeg progressive": encoded(drawing(), "JPEG", progressive=True),
-    "jpeg with restarts": encoded(drawing(), "JPEG", restart_marker_blocks=1),
-    "webp": encoded(drawing(), "WEBP"),
-    "webp lossless": encoded(drawing("RGBA"), "WEBP", lossless=True),
-    "webp with metadata": encoded(drawing(), "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0", icc_profile=b"x" * 100),
-}
+from .pictures import WHOLE, drawing, encoded, png_chunk, png_of_size
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -81,37 +45,6 @@ def test_a_cut_is_told_with_its_place(name: str, word: str) -> None:
 def test_a_jpeg_that_goes_on_as_an_error_page_is_refused() -> None:
     with pytest.raises(PictureError, match="cut off"):
         check_picture(WHOLE["jpeg"][:-100] + b"<p>upstream closed the connection</p>" * 2000)
-
-
-def mutated(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    how, start = chance.randrange(5), chance.randrange(len(data))
-    length = chance.randrange(1, 64)
-    if how == 0:
-        return data[:start]
-    if how == 1:
-        return data[:start] + bytes([data[start] ^ 1 << chance.randrange(8)]) + data[start + 1 :]
-    if how == 2:
-        return data[:start] + bytes(min(length, len(data) - start)) + data[start + length :]
-    if how == 3:
-        return data[:start] + data[start + length :]
-    return data[:start] + other[chance.randrange(len(other)) :]
-
-
-def test_a_thousand_damaged_pictures_are_refused_or_decode_in_full() -> None:
-    chance = random.Random(7)
-    names = sorted(WHOLE)
-    refused = 0
-    for number in range(1000):
-        data = mutated(WHOLE[names[number % len(names)]], WHOLE[chance.choice(names)], chance)
-        try:
-            facts = check_picture(data)
-        except PictureError:
-            refused += 1
-            continue
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-            image.load()
-            assert image.size == (facts.width, facts.height)
-    assert 500 < refused < 1000
 
 
 @pytest.mark.parametrize(
