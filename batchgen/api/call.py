@@ -11,23 +11,30 @@ import io
 import os
 import ssl
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
 import aiohttp
 
 from batchgen import __version__
+from batchgen.api.addresses import server_name
 from batchgen.api.dialects import parse_error
+from batchgen.api.memory import Memory
 from batchgen.api.outcomes import Facts
+from batchgen.api.tls import client_context
+from batchgen.secret import Secret
 
 CONNECT_TIMEOUT_S = 10.0
 ERROR_BODY_AT_MOST = 64 * 1024
 ANSWER_AT_MOST = 64 * 1024 * 1024
 """Four large pictures in base64. Of a body that is longer only the beginning is kept, as a proof of what came."""
 _PROOF = 1024 * 1024
+_HELD_FREELY = 1024 * 1024
+"""What every call may hold of its answer without asking. Links take a few kilobytes, most pictures little more."""
 _UNPACKED_AT_MOST_TIMES = 20
 """JSON of links or base64 never packs better; what does is there to fill the memory."""
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 _STREAMED_FROM = 512 * 1024
 """Request bodies from this size on are written in pieces, so that the event loop is not held up."""
 
@@ -42,6 +49,8 @@ class Answer:
     retry_after: str = ""
     date: str = ""
     """The server's own clock, as its `Date` header says it."""
+    held: int = 0
+    """Bytes of the caller's `Memory` that the body takes up, until `Caller.let_go`."""
 
 
 class Caller:
@@ -50,9 +59,12 @@ class Caller:
     Raises nothing for what a provider or a network does: every end of a call is an `Answer`.
     """
 
-    def __init__(self, url: str, key: str | None, *, proxy: str | None = None, at_once: int = 64) -> None:
+    def __init__(
+        self, url: str, key: str | None, *, proxy: str | None = None, at_once: int = 64, memory: Memory | None = None
+    ) -> None:
+        self._memory = memory or Memory()
         self._url = url
-        self._key = key
+        self._secret = Secret(key)
         self._proxy = proxy
         self._at_once = at_once
         self._session: aiohttp.ClientSession | None = None
@@ -66,10 +78,12 @@ class Caller:
             "Accept-Encoding": "identity",
             "User-Agent": f"batchgen/{__version__}",
         }
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+        if self._secret.value:
+            headers["Authorization"] = f"Bearer {self._secret.value}"
+        secure = any(url.lower().startswith("https:") for url in (self._url, self._proxy or ""))
+        tls = await asyncio.to_thread(client_context) if secure else True
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True, limit=self._at_once + 8, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(force_close=True, limit=self._at_once + 8, ttl_dns_cache=60, ssl=tls),
             headers=headers,
             trace_configs=[trace],
             auto_decompress=False,
@@ -104,7 +118,7 @@ class Caller:
                 trace_request_ctx=state,
             ) as response:
                 state.status = response.status
-                answer = await _read(response, state)
+                answer = await self._read(response, state)
         except Exception as error:  # noqa: BLE001  # the transport's errors are many; each only means "no complete answer"
             facts = Facts(
                 sent=state.sent,
@@ -115,8 +129,45 @@ class Caller:
                 certificate=isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError),
                 no_files=_errno(error) in {errno.EMFILE, errno.ENFILE},
             )
-            answer = Answer(facts)
-        return Answer(answer.facts, answer.body, loop.time() - started, answer.retry_after, answer.date)
+            self._memory.give_back(state.held)
+            return Answer(facts, latency_s=loop.time() - started)
+        except BaseException:
+            self._memory.give_back(state.held)
+            raise
+        return replace(answer, latency_s=loop.time() - started, held=state.held)
+
+    def let_go(self, answer: Answer) -> None:
+        """The answer's body is not needed any more; to be said of every answer once."""
+        self._memory.give_back(answer.held)
+
+    async def _read(self, response: aiohttp.ClientResponse, state: "_CallState") -> Answer:
+        success = 200 <= response.status < 300
+        packed = response.headers.get("Content-Encoding", "").lower() in _PACKED
+        body = await self._body(response, state, ANSWER_AT_MOST if success else ERROR_BODY_AT_MOST, packed=packed)
+        if packed:
+            # Not asked for; but inside a paid answer is a link that is worth money.
+            body = _inflated(body) if len(body) < _STREAMED_FROM else await asyncio.to_thread(_inflated, body)
+        retry_after = response.headers.get("Retry-After", "")[:100]
+        date = response.headers.get("Date", "")[:100]
+        if success:
+            return Answer(Facts(sent=True, complete=True, status=response.status), body, 0.0, retry_after, date)
+        error = parse_error(body, self._secret)
+        state.sent = True
+        return Answer(Facts(sent=True, complete=True, status=response.status, error=error), b"", 0.0, retry_after, date)
+
+    async def _body(self, response: aiohttp.ClientResponse, state: "_CallState", most: int, *, packed: bool) -> bytes:
+        """The body, or the beginning of one that is longer than `most`. What is large waits for room before it is read."""
+        blocks: list[bytes] = []
+        size = 0
+        async for block in response.content.iter_any():
+            blocks.append(block)
+            size += len(block)
+            if size > most:
+                return b"".join(_beginning(blocks))
+            if size > _HELD_FREELY and not state.held:
+                length = None if packed else response.content_length
+                state.held = await self._memory.take(ANSWER_AT_MOST if length is None else length)
+        return b"".join(blocks)
 
 
 @dataclass(slots=True)
@@ -125,35 +176,13 @@ class _CallState:
 
     sent: bool = False
     status: int | None = None
+    held: int = 0
 
 
 async def _mark_sent(
     _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
     context.trace_request_ctx.sent = True
-
-
-async def _read(response: aiohttp.ClientResponse, state: _CallState) -> Answer:
-    success = 200 <= response.status < 300
-    most = ANSWER_AT_MOST if success else ERROR_BODY_AT_MOST
-    blocks: list[bytes] = []
-    size = 0
-    async for block in response.content.iter_any():
-        blocks.append(block)
-        size += len(block)
-        if size > most:
-            break
-    body = b"".join(blocks if size <= most else _beginning(blocks))
-    if response.headers.get("Content-Encoding", "").lower() in {"gzip", "deflate"}:
-        # Not asked for; but inside a paid answer is a link that is worth money.
-        body = _inflated(body)
-    retry_after = response.headers.get("Retry-After", "")[:100]
-    date = response.headers.get("Date", "")[:100]
-    if success:
-        return Answer(Facts(sent=True, complete=True, status=response.status), body, 0.0, retry_after, date)
-    error = parse_error(body)
-    state.sent = True
-    return Answer(Facts(sent=True, complete=True, status=response.status, error=error), b"", 0.0, retry_after, date)
 
 
 def _beginning(blocks: list[bytes]) -> list[bytes]:
@@ -178,14 +207,15 @@ def _inflated(body: bytes) -> bytes:
 
 def describe(error: BaseException, url: str, timeout_s: float | None = None) -> str:
     """A transport error in plain words, without anything secret: never the library's own text of a request."""
-    host = url.split("/")[2] if "//" in url else url
+    host = server_name(url)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return _tls_words(error, host)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the name {host} cannot be looked up"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"{host} did not accept a connection within {CONNECT_TIMEOUT_S:.0f} s"
-    if isinstance(error, aiohttp.ClientConnectorError) and url.startswith("https:") and error.os_error.errno is None:
+    broke_off = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionError)
+    if broke_off and url.lower().startswith("https:") and _errno(error) is None:
         return f"{host} broke off the secure connection before it began (perhaps it speaks no TLS 1.2)"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {host}: {_os_words(error.os_error)}"

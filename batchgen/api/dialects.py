@@ -8,16 +8,29 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
-_DATA_URI = re.compile(r"\s*data:[^,;]{0,100}(?:;[^,;]{0,100})*,", re.IGNORECASE)
-_NESTED_ERROR = re.compile(r"err:\s*(\{.*\})", re.DOTALL)
+from batchgen.secret import NO_SECRET, Secret
+
+PICTURES_AT_MOST = 100
+"""In one answer. Nobody asks for so many at once; thousands are there to keep the downloads busy."""
+_DATA_URI = re.compile(r"\s*data:([^,]{0,300}),", re.IGNORECASE)
+_NESTED_ERROR = re.compile(r"err:\s{0,10}(\{.*\})", re.DOTALL)
+_NESTED_WITHIN = 2000
 _TEXT_AT_MOST = 500
+_PAGE_AT_MOST = 4096
+_LINK_AT_MOST = 8192
 _LARGE = 1024 * 1024
 _PARTS_AT_MOST = 100_000
 """Lists, objects and values of a large answer. A few hundred are real; tens of millions are there to fill the memory."""
+_ESCAPES_AT_MOST = 4_000_000
+"""Of a large answer: reading them takes a hundred times as long as plain text, and nothing else runs meanwhile."""
+_INLINE_AT_MOST = 96 * 1024 * 1024
+"""Characters of base64 in one picture, checked before any of it is decoded."""
+_SPACE = re.compile(r"\s+")
 
 
 class UnusableAnswer(Exception):
@@ -38,8 +51,11 @@ class Generation:
     """What a paid answer held, in the answer's order."""
 
     items: tuple[Item, ...]
+    """At most `PICTURES_AT_MOST`."""
     created: int | None
     """When the provider says it was made, in seconds since the epoch."""
+    left_out: int = 0
+    """How many more entries the answer had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,113 +87,162 @@ def data_uri(data: bytes, media_type: str) -> str:
 
 
 def inline_bytes(text: str) -> bytes:
-    """The bytes of an inline picture. Raises ValueError when the text is not base64."""
+    """The bytes of an inline picture. Raises ValueError when the text is too long or not base64.
+
+    Line breaks within it, and a padding that was left out, are let pass: the picture is paid for.
+    """
+    if len(text) > _INLINE_AT_MOST:
+        raise ValueError(f"the picture inside the answer has {len(text):,} characters, which no picture has")
     try:
         return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    try:
+        text = _SPACE.sub("", text).rstrip("=")
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("the picture inside the answer is not valid base64") from None
 
 
-def parse_generation(body: bytes) -> Generation:
-    """The pictures in a success answer: as many as came. Raises UnusableAnswer when there is none."""
-    data = _parse_json(body)
-    if isinstance(data, dict) and data.get("error"):
-        error = parse_error(body)
-        raise UnusableAnswer(f"a success status with an error inside: {error.message or error.code or 'no message'}")
+def kept_answer(items: Sequence[Item]) -> bytes:
+    """A paid answer as it is kept until its pictures are stored: the pictures and links alone, for `parse_generation`."""
+    return json.dumps({"data": [{"url": item.url, "b64_json": item.inline} for item in items]}).encode("ascii")
+
+
+def parse_generation(body: bytes, secret: Secret = NO_SECRET) -> Generation:
+    """The pictures in a success answer: as many as came. Raises UnusableAnswer when there is none.
+
+    A link that holds the key is no picture: to follow it would carry the key elsewhere.
+    """
+    data = _parse_json(body, secret)
+    try:
+        return _generation(data, secret)
+    except UnusableAnswer:
+        raise
+    except Exception:  # noqa: BLE001  # lists in one another, numbers without end: what can be read may be unfit to use
+        raise UnusableAnswer("an answer that cannot be made sense of") from None
+
+
+def _generation(data: Any, secret: Secret) -> Generation:
     raw_items = data.get("data") if isinstance(data, dict) else None
-    if not isinstance(raw_items, list):
-        raise UnusableAnswer("the answer has no list of pictures")
-    items = tuple(_item(raw) for raw in raw_items)
+    found = raw_items if isinstance(raw_items, list) else []
+    items = tuple(_item(raw, secret) for raw in found[:PICTURES_AT_MOST])
     if not any(item.url or item.inline for item in items):
+        if isinstance(data, dict) and data.get("error"):
+            error = _error_answer(data, secret)
+            what = error.message or error.code or "no message"
+            raise UnusableAnswer(f"a success status with an error inside: {what}")
+        if not isinstance(raw_items, list):
+            raise UnusableAnswer("the answer has no list of pictures")
         reasons = "; ".join(sorted({item.error for item in items if item.error}))
         raise UnusableAnswer(reasons or "the answer holds no picture")
     created = data.get("created")
     is_time = isinstance(created, int) and not isinstance(created, bool) and 0 < created < 1 << 40
-    return Generation(items, created if is_time else None)
+    return Generation(items, created if is_time else None, max(0, len(found) - PICTURES_AT_MOST))
 
 
-def parse_error(body: bytes) -> ErrorAnswer:
-    """What an error answer says, whatever its shape; empty where it says nothing."""
+def parse_error(body: bytes, secret: Secret = NO_SECRET) -> ErrorAnswer:
+    """What an error answer says, whatever its shape and without the key; empty where it says nothing."""
     try:
-        data = _parse_json(body)
-    except UnusableAnswer:
-        return ErrorAnswer(message=_page_text(body))
+        return _error_answer(_parse_json(body, secret), secret)
+    except Exception:  # noqa: BLE001  # as in `parse_generation`
+        return ErrorAnswer(message=_page_text(body, secret))
+
+
+def _error_answer(data: Any, secret: Secret) -> ErrorAnswer:
     error = data.get("error", data.get("detail", data)) if isinstance(data, dict) else data
     if not isinstance(error, dict):
-        return ErrorAnswer(message=_text(error))
-    message = _text(error.get("message") or error.get("msg") or error.get("error"))
+        return ErrorAnswer(message=_text(error, secret))
+    message = error.get("message") or error.get("msg") or error.get("error")
     return ErrorAnswer(
-        code=_text(error.get("code")),
-        type=_text(error.get("type")),
-        message=message,
-        request_id=_text(error.get("param"))[:100],
-        nested=_nested(str(error.get("message") or "")[:10_000]),
+        code=_text(error.get("code"), secret),
+        type=_text(error.get("type"), secret),
+        message=_text(message, secret),
+        request_id=_text(error.get("param"), secret)[:100],
+        nested=_nested(message, secret) if isinstance(message, str) else "",
     )
 
 
-def _parse_json(body: bytes) -> Any:
-    if len(body) > _LARGE and body.count(b",") + body.count(b"[") + body.count(b"{") > _PARTS_AT_MOST:
-        raise UnusableAnswer("an answer of far too many parts")
+def _parse_json(body: bytes, secret: Secret) -> Any:
+    if len(body) > _LARGE:
+        parts = body.count(b",") + body.count(b"[") + body.count(b"{")
+        if parts > _PARTS_AT_MOST or body.count(b"\\") > _ESCAPES_AT_MOST:
+            raise UnusableAnswer("an answer of far too many parts")
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except Exception:  # noqa: BLE001  # RecursionError, ValueError, UnicodeDecodeError: a hostile body may raise any
-        raise UnusableAnswer(_not_json(body)) from None
+        raise UnusableAnswer(_not_json(body, secret)) from None
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _not_json(body: bytes) -> str:
-    if not body.strip():
+def _not_json(body: bytes, secret: Secret) -> str:
+    start = body.lstrip()[:1] if len(body) <= _LARGE else body[:1]
+    if not start:
         return "an empty answer"
-    if body.lstrip()[:1] == b"<":
-        return f"a web page instead of JSON: {_page_text(body)}"
+    if start == b"<":
+        return f"a web page instead of JSON: {_page_text(body, secret)}"
     return "an answer that is not JSON, or cut off"
 
 
-def _page_text(body: bytes) -> str:
+def _page_text(body: bytes, secret: Secret) -> str:
     """The words of an HTML error page or of plain text, short enough for one line."""
-    text = body[:4096].decode("utf-8", "replace")
+    text = secret.beginning(body[: 2 * _PAGE_AT_MOST].decode("utf-8", "replace"), _PAGE_AT_MOST)
     title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     words = title[1] if title else re.sub(r"<[^>]*>", " ", text)
     return " ".join(words.split())[:200]
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, secret: Secret) -> str:
     if value is None or isinstance(value, dict | list):
-        return "" if not value else json.dumps(value, ensure_ascii=True, default=str)[:_TEXT_AT_MOST]
-    return str(value).encode("utf-8", "replace").decode("utf-8")[:_TEXT_AT_MOST]
+        text = "" if not value else json.dumps(value, ensure_ascii=True, default=str)
+    else:
+        text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return secret.beginning(text, _TEXT_AT_MOST)
 
 
-def _nested(message: str) -> str:
+def _nested(message: str, secret: Secret) -> str:
     """An upstream's error object quoted in a message: its words, or empty."""
-    match = _NESTED_ERROR.search(message)
+    match = _NESTED_ERROR.search(secret.beginning(message, _NESTED_WITHIN))
     if not match:
         return ""
     try:
         inner = json.loads(match[1])
     except (ValueError, RecursionError):
         return match[1][:_TEXT_AT_MOST]
-    return " ".join(_text(value) for value in inner.values()) if isinstance(inner, dict) else ""
+    return " ".join(_text(value, secret) for value in inner.values()) if isinstance(inner, dict) else ""
 
 
-def _item(raw: Any) -> Item:
+def _item(raw: Any, secret: Secret) -> Item:
     if isinstance(raw, str):
-        return _item({"url": raw})
+        return _item({"url": raw}, secret)
     if not isinstance(raw, dict):
         return Item(error="an item that is not an object")
     url, inline = raw.get("url"), raw.get("b64_json")
-    if isinstance(url, str) and url.strip().lower().startswith("data:"):
+    if isinstance(url, str) and url.strip()[:5].lower() == "data:":
         inline, url = inline or url, None
     error = raw.get("error")
-    if isinstance(url, str) and not _is_text(url):
-        return Item(error="a link that is not text")
+    words = _text(error.get("message") or error.get("code") if isinstance(error, dict) else error, secret)
+    link = url.strip() if isinstance(url, str) else ""
+    wrong = _wrong_link(link, secret)
     return Item(
-        url=url.strip() if isinstance(url, str) and url.strip() else None,
+        url=link if link and not wrong else None,
         inline=_without_prefix(inline) if isinstance(inline, str) and inline.strip() else None,
-        error=_text(error.get("message") or error.get("code")) if isinstance(error, dict) else _text(error),
+        error=wrong or words,
     )
+
+
+def _wrong_link(link: str, secret: Secret) -> str:
+    """Why a link cannot be kept and followed; empty for a good one."""
+    if not _is_text(link):
+        return "a link that is not text"
+    if len(link) > _LINK_AT_MOST:
+        return f"a link of {len(link):,} characters"
+    if secret.is_in(link):
+        return "a link that holds the key, which must not leave with it"
+    return ""
 
 
 def _is_text(value: str) -> bool:
@@ -191,4 +256,9 @@ def _is_text(value: str) -> bool:
 
 def _without_prefix(inline: str) -> str:
     match = _DATA_URI.match(inline[:400])
-    return inline[match.end() :].strip() if match else inline.strip()
+    if match is None:
+        return inline.strip()
+    payload = inline[match.end() :].strip()
+    if "base64" in match[1].lower():
+        return payload
+    return base64.b64encode(unquote_to_bytes(payload)).decode("ascii")

@@ -1,30 +1,41 @@
 """One result link to bytes: free, repeatable, and without anything secret.
 
-The session carries no key, no cookie and no proxy of the environment; every socket it opens is checked (see
-`addresses.py`), also after a redirect. It refuses to decide whether to try again and to know what a picture is.
+The session carries no key, no cookie and no proxy of the environment. Every link and redirect is read once and checked
+(see `links.py`), every socket is checked again (see `addresses.py`). It refuses to decide whether to try again and to
+know what a picture is.
 """
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from batchgen import __version__
-from batchgen.api.addresses import AddressRefused, guarded_socket, is_inner_literal, is_loopback_host, origin
+from batchgen.api.addresses import AddressInfo, AddressRefused, guarded_socket, is_loopback, is_public, server_name
 from batchgen.api.call import CONNECT_TIMEOUT_S, describe
+from batchgen.api.links import LinkRefused, Links
+from batchgen.api.tls import client_context
 
 BLOCK = 1024 * 1024
 PICTURE_AT_MOST = 64 * 1024 * 1024
 REDIRECTS_AT_MOST = 3
 _SLOWEST_BYTES_PER_S = 50_000
 _READ_TIMEOUT_S = 30.0
+HEADERS_WITHIN_S = 60.0
+"""From the look-up of the name to the end of the headers: notes on the way to an answer are no answer."""
 SLOW_FOR_S = 30.0
 SLOW_BYTES_PER_S = 10_000
 """A download that stays below this speed for so long is broken off: another try may find a better server."""
+_AS_IT_IS = frozenset({"", "identity", "aws-chunked"})
+"""Content encodings that say nothing of the bytes; some stores keep the last one from how a file was sent to them."""
 _GONE = frozenset({403, 404, 410})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class LinkDead(Exception):
@@ -52,89 +63,78 @@ class Downloader:
     """
 
     def __init__(self, base_url: str, *, proxy: str | None = None, at_once: int = 16) -> None:
-        self._base_url = base_url
+        self._links = Links(base_url)
         self._proxy = proxy
-        self._local = is_loopback_host(urlsplit(base_url).hostname or "")
         self._at_once = at_once
-        self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._open: aiohttp.ClientSession | None = None
+        self._home: aiohttp.ClientSession | None = None
+        self._sessions = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         # Behind a proxy it is the proxy that connects; this machine's sockets lead to the proxy alone.
-        guard = None if self._proxy else guarded_socket(allow_loopback=self._local)
-        connector = aiohttp.TCPConnector(limit=self._at_once, ttl_dns_cache=60, socket_factory=guard)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers={"Accept-Encoding": "identity", "User-Agent": f"batchgen/{__version__}"},
-            auto_decompress=False,
-            trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        guard = None if self._proxy else guarded_socket(is_public)
+        at_home = guarded_socket(is_loopback) if self._links.local and not self._proxy else None
+        self._open = await self._sessions.enter_async_context(_session(self._at_once, guard))
+        self._home = await self._sessions.enter_async_context(_session(self._at_once, at_home))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._sessions.aclose()
 
     async def fetch(self, link: str, write: Callable[[bytes], Awaitable[None]]) -> int:
         """Pass the picture behind `link` to `write` in blocks and return its length in bytes.
 
         The blocks are whole only when this returns. Raises LinkDead or FetchFailed; errors of `write` pass through.
         """
-        assert self._session is not None, "used outside its context"
-        url = _absolute(origin(self._base_url), link)
+        url = None
         for hop in range(REDIRECTS_AT_MOST + 1):
-            # What is wrong with the link stays wrong; where a server leads to may be another place tomorrow.
             try:
-                self._check(url)
-            except FetchFailed as error:
+                url = self._links.follow(link, url)
+            except LinkRefused as error:
+                # What is wrong with the link stays wrong; where a server leads to may be another place tomorrow.
                 raise FetchFailed(str(error), final=hop == 0, odd=hop > 0) from None
-            try:
-                async with self._session.get(
-                    url, allow_redirects=False, timeout=_timeout(), proxy=self._proxy
-                ) as response:
-                    if response.status in {301, 302, 303, 307, 308}:
-                        url = _redirected(url, response.headers.get("Location", ""))
-                        continue
-                    return await _receive(response, write)
-            except AddressRefused as error:
-                raise FetchFailed(str(error), final=hop == 0, odd=hop > 0) from None
-            except (aiohttp.ClientError, TimeoutError) as error:
-                refused = getattr(error, "os_error", None)
-                if isinstance(refused, AddressRefused):
-                    raise FetchFailed(str(refused), final=hop == 0, odd=hop > 0) from None
-                raise FetchFailed(describe(error, url)) from None
+            async with await self._ask(url) as response:
+                if response.status not in _REDIRECTS:
+                    return await _receive(response, url, write)
+                link = response.headers.get("Location", "")
         raise FetchFailed(f"more than {REDIRECTS_AT_MOST} redirects", odd=True)
 
-    def _check(self, url: str) -> None:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        plain_is_fine = parts.scheme == "http" and self._local and is_loopback_host(host)
-        if not host or (parts.scheme != "https" and not plain_is_fine):
-            scheme = parts.scheme[:20] or "no scheme"
-            raise FetchFailed(f"the link uses {scheme}; only https is followed", final=True)
-        if self._proxy and not plain_is_fine and is_inner_literal(host):
-            raise FetchFailed(f"the link leads to {host}, which is not an address of the open internet", final=True)
-        if parts.username or parts.password:
-            raise FetchFailed("the link carries a user name", final=True)
+    async def _ask(self, url: URL) -> aiohttp.ClientResponse:
+        """The answer to a request for `url`, up to its headers; raises FetchFailed."""
+        session = self._home if self._links.is_home(url) else self._open
+        assert session is not None, "used outside its context"
+        try:
+            async with asyncio.timeout(HEADERS_WITHIN_S):
+                tls = await self._secure(url)
+                return await session.get(
+                    url, allow_redirects=False, timeout=_timeout(), proxy=self._proxy, ssl=True if tls is None else tls
+                )
+        except Exception as error:  # noqa: BLE001  # a hostile server finds errors that the transport does not document
+            if isinstance(getattr(error, "os_error", None), AddressRefused):
+                # Neither final nor odd: a hijacked or filtering look-up says nothing about tomorrow.
+                message = f"the link leads to {server_name(str(url))}, which is not an address of the open internet"
+                raise FetchFailed(message) from None
+            raise FetchFailed(describe(error, str(url))) from None
+
+    async def _secure(self, url: URL) -> ssl.SSLContext | None:
+        if url.scheme != "https" and not (self._proxy or "").lower().startswith("https:"):
+            return None
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(client_context)
+        return self._tls
 
 
-def _absolute(base: str, link: str) -> str:
-    """A link with scheme and host. Raises FetchFailed for one that is no address."""
-    try:
-        url = link if link.startswith(("https://", "http://")) else urljoin(base, link)
-        urlsplit(url).port  # noqa: B018  # a bad port is found only when it is asked for
-    except ValueError:
-        raise FetchFailed("the link is not an address", final=True) from None
-    return url
-
-
-def _redirected(url: str, location: str) -> str:
-    try:
-        return _absolute(url, location)
-    except FetchFailed as error:
-        raise FetchFailed(str(error), odd=True) from None
+def _session(at_once: int, guard: Callable[[AddressInfo], socket.socket] | None) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=at_once, ttl_dns_cache=60, socket_factory=guard),
+        headers={"Accept-Encoding": "identity", "User-Agent": f"batchgen/{__version__}"},
+        auto_decompress=False,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 def _timeout() -> aiohttp.ClientTimeout:
@@ -142,24 +142,23 @@ def _timeout() -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT_S, sock_read=_READ_TIMEOUT_S)
 
 
-async def _receive(response: aiohttp.ClientResponse, write: Callable[[bytes], Awaitable[None]]) -> int:
+async def _receive(response: aiohttp.ClientResponse, url: URL, write: Callable[[bytes], Awaitable[None]]) -> int:
     if response.status in _GONE:
         raise LinkDead(f"the server says {response.status} for this link")
     if response.status != 200:
         raise FetchFailed(f"the server says {response.status} for this link")
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if response.headers.get("Content-Encoding", "").strip().lower() not in _AS_IT_IS:
         raise FetchFailed("the picture came compressed, which was not asked for", odd=True)
     length = response.content_length
     if length is not None and length > PICTURE_AT_MOST:
         raise FetchFailed(f"the picture has {length:,} bytes, more than the {PICTURE_AT_MOST:,} allowed", odd=True)
     held: list[bytes] = []
     held_size = size = 0
-    speed = _Speed()
-    async for block in response.content.iter_any():
+    blocks = _Blocks(response.content, url)
+    while block := await blocks.next():
         size += len(block)
         if size > PICTURE_AT_MOST:
             raise FetchFailed(f"the picture has more than the {PICTURE_AT_MOST:,} bytes allowed", odd=True)
-        speed.note(len(block))
         held.append(block)
         held_size += len(block)
         if held_size >= BLOCK:
@@ -172,20 +171,31 @@ async def _receive(response: aiohttp.ClientResponse, write: Callable[[bytes], Aw
     return size
 
 
-class _Speed:
-    """Watches that a download does not trickle: the wait for a single block is bounded, the sum of such waits is not."""
+class _Blocks:
+    """A body's blocks, from a server that has to keep up a speed: a trickle, or what is no body at all, ends.
 
-    def __init__(self) -> None:
-        self._time = asyncio.get_running_loop().time
-        self._since = self._time()
+    Only the waiting for the server counts, not what the disk takes.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, url: URL) -> None:
+        self._content = content
+        self._url = url
+        self._patience_s = SLOW_FOR_S
         self._bytes = 0
 
-    def note(self, size: int) -> None:
-        """So many bytes came now. Raises FetchFailed when too few did for too long."""
-        self._bytes += size
-        passed = self._time() - self._since
-        if passed < SLOW_FOR_S:
-            return
-        if self._bytes < SLOW_BYTES_PER_S * passed:
-            raise FetchFailed(f"too slow: {self._bytes:,} bytes in {passed:.0f} s")
-        self._since, self._bytes = self._time(), 0
+    async def next(self) -> bytes:
+        """The next block, empty at the end. Raises FetchFailed when the body breaks off or is too slow."""
+        time = asyncio.get_running_loop().time
+        started = time()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                block = await self._content.readany()
+        except TimeoutError:
+            raise FetchFailed(f"too slow: {self._bytes:,} bytes in {SLOW_FOR_S:.0f} s") from None
+        except Exception as error:  # noqa: BLE001  # as in `_ask`
+            raise FetchFailed(describe(error, str(self._url))) from None
+        self._patience_s -= time() - started
+        self._bytes += len(block)
+        if self._bytes >= SLOW_BYTES_PER_S * SLOW_FOR_S:
+            self._patience_s, self._bytes = SLOW_FOR_S, 0
+        return block
