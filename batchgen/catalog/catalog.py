@@ -162,6 +162,8 @@ class Provider:
     name: str
     title: str
     base_url: str
+    also_at: tuple[str, ...]
+    """Scheme and host of its other addresses; like the first one, they belong to whoever issued the key."""
     base_url_env: str | None
     key_env: str | None
     """The environment variable that holds the key; None when none is needed."""
@@ -241,6 +243,7 @@ def load_provider(name: str) -> Provider:
         name=name,
         title=raw["title"],
         base_url=raw["base_url"],
+        also_at=tuple(raw.get("also_at", ())),
         base_url_env=raw["base_url_env"],
         key_env=raw["key_env"],
         dialect=raw["dialect"],

@@ -1,12 +1,18 @@
-"""The one place that reads the environment: variables, and the `.env` file beside a job."""
+"""The one place that reads the environment: variables, and the `.env` file beside a job.
+
+A job file may come from anybody, and it may say where the provider is. So a key goes to addresses of its provider, to
+this machine, and to what the owner of the key names: in the environment for a key from there, in `.env` for one from `.env`.
+"""
 
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from batchgen.errors import CredentialsError, UsageError
+from batchgen.spec.endpoint import is_loopback
 from batchgen.spec.job import Job
 
 
@@ -14,37 +20,53 @@ from batchgen.spec.job import Job
 class Environment:
     """Variables for one job: the process's own win over those of the `.env` file."""
 
-    values: Mapping[str, str]
-    notes: tuple[str, ...]
-    """Lines for the user: where values came from, and what is unsafe about it."""
+    process: Mapping[str, str]
+    file: Mapping[str, str]
+    path: Path
+    """Of the `.env` file, which need not exist."""
+    open_to_others: bool = False
+    """Whether users other than its owner may read or change the `.env` file."""
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """All variables."""
+        return {**self.file, **self.process}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user: where values came from."""
+        used = sorted(name for name in self.file if name not in self.process)
+        return (f"using {', '.join(used)} from {self.path}",) if used else ()
 
 
 def read_environment(job: Path) -> Environment:
     """The environment as a job in that place sees it. Raises UsageError for a `.env` that cannot be read."""
-    folder = job if job.is_dir() else job.parent
-    file = folder / ".env"
+    file = (job if job.is_dir() else job.parent) / ".env"
+    process = dict(os.environ)
     if not file.is_file():
-        return Environment(dict(os.environ), ())
+        return Environment(process, {}, file)
     from dotenv import dotenv_values
 
     try:
-        found = {name: value for name, value in dotenv_values(file).items() if value is not None}
+        # Values are taken as they stand: what looks like `${NAME}` must not bring other variables into a file's words.
+        values = dotenv_values(file, interpolate=False)
         mode = file.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not readable as text"
         raise UsageError(f"{file}: {str(reason).lower()}", "repair the file or take it away") from None
-    used = sorted(name for name in found if name not in os.environ)
-    notes = [f"using {', '.join(used)} from {file}"] if used else []
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        notes.append(f"warning: others can read {file}; `chmod 600 {file}` makes it yours alone")
-    return Environment(found | dict(os.environ), tuple(notes))
+    found = {name: value for name, value in values.items() if value is not None}
+    return Environment(process, found, file, bool(mode & (stat.S_IRWXG | stat.S_IRWXO)))
 
 
-def key_for(job: Job, environment: Mapping[str, str]) -> str | None:
-    """The key for the job's provider, or None where none is needed. Raises CredentialsError when it is missing."""
+def key_for(job: Job, environment: Environment) -> str | None:
+    """The key for the job's provider, or None where none is needed.
+
+    Raises CredentialsError when it is missing or lies open, and UsageError when the job would send it elsewhere.
+    """
     if job.key_env is None:
         return None
-    key = environment.get(job.key_env, "").strip()
+    from_file = job.key_env not in environment.process
+    key = environment.values.get(job.key_env, "").strip()
     if not key:
         raise CredentialsError(
             f"no key for {job.provider.title}: {job.key_env} is not set",
@@ -56,4 +78,57 @@ def key_for(job: Job, environment: Mapping[str, str]) -> str | None:
             f"the key in {job.key_env} has characters that no key has (a line break, a space, a quote?)",
             "copy it again, without anything around it",
         )
+    if from_file and environment.open_to_others:
+        raise CredentialsError(
+            f"other users can read the key in {environment.path}; nothing was sent",
+            f"`chmod 600 {environment.path}` makes the file yours alone; "
+            f"if others may have read it, get a new key first. Or `export {job.key_env}=…` instead",
+        )
+    _check_destination(job, environment, from_file=from_file)
     return key
+
+
+def _check_destination(job: Job, environment: Environment, *, from_file: bool) -> None:
+    variable = job.provider.base_url_env
+    named = environment.values if from_file else environment.process
+    trusted = [job.provider.base_url, *job.provider.also_at, named.get(variable or "", "")]
+    if is_loopback(job.base_url) or _origin(job.base_url) in {_origin(url) for url in trusted if url}:
+        return
+    host = urlsplit(job.base_url).netloc
+    raise UsageError(
+        f"the key in {job.key_env} would go to {host}, which is not an address of {job.provider.title}; nothing was sent",
+        f"if you trust {host} with it, say so where the key is: "
+        + (
+            f"write {variable}={job.base_url} into {environment.path}"
+            if from_file
+            else f"`export {variable}={job.base_url}`"
+        ),
+    )
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return "", "", 0
+    return parts.scheme, (parts.hostname or "").rstrip("."), port or (443 if parts.scheme == "https" else 80)
+
+
+def check_authorities(environment: Environment) -> None:
+    """Raise UsageError when the file of trusted certificates is no such file: every server would seem untrusted."""
+    path = environment.process.get("SSL_CERT_FILE", "")
+    if not path:
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        raise UsageError(
+            f"SSL_CERT_FILE names {path}, which holds no certificates",
+            "name a file of certificates that begin with -----BEGIN CERTIFICATE-----, or unset the variable",
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise UsageError(f"SSL_CERT_FILE names {path}: {reason}", "repair the path or unset the variable") from None

@@ -14,11 +14,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from batchgen.cli.messages import say_error
+from batchgen.cli.messages import logs_in_words, say_error
 from batchgen.clock import RealClock
 from batchgen.engine.run import Control, RunOptions, run
 from batchgen.errors import BatchgenError, Exit, StorageError, UsageError
 from batchgen.events import Listener
+from batchgen.secret import Secret
 from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
@@ -55,7 +56,7 @@ def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict
     watchdogs: list[threading.Timer] = []
     _raise_file_limit()
     try:
-        with open_folder(job.output.folder) as (folder, ledger):
+        with logs_in_words(Secret(options.key)), open_folder(job.output.folder) as (folder, ledger):
             report = asyncio.run(_execute(job, options, display, folder, ledger, control, watchdogs))
     except asyncio.CancelledError:
         return control.exit_code or Exit.SIGINT, None

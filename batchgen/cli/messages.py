@@ -1,8 +1,18 @@
-"""How an error is said on the command line: what happened, then what to do next, on stderr."""
+"""How an error is said on the command line: what happened, then what to do next, on stderr.
+
+What libraries log on their own goes through here, too, without anything that a server sent and without a traceback.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from batchgen.errors import BatchgenError
+from batchgen.outside import clean
+from batchgen.secret import Secret, without_signatures
 
 
 def say(text: str) -> None:
@@ -18,3 +28,36 @@ def say_error(error: BatchgenError) -> None:
     say(error.message if "\n" in error.message else f"batchgen: {error.message}")
     if error.hint:
         say(f"  next: {error.hint}")
+
+
+@contextmanager
+def logs_in_words(secret: Secret) -> Iterator[None]:
+    """While it lasts, what any library logs as a warning or worse is one harmless line that holds no secret."""
+    handler = _InWords(secret)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        root.removeHandler(handler)
+
+
+class _InWords(logging.Handler):
+    def __init__(self, secret: Secret) -> None:
+        super().__init__(logging.WARNING)
+        self._secret = secret
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The first line alone: what follows may be the text of a request, with all its headers.
+        words, *_ = record.getMessage().splitlines() or [""]
+        where = ""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            trace = error.__traceback__
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            where = f" ({type(error).__name__}"
+            where += f" in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ")"
+        say(f"batchgen: {record.name}: {clean(without_signatures(self._secret.hide(words)))}{where}")

@@ -21,9 +21,9 @@ def command(model: str | None, provider: str, as_json: bool) -> None:
 
     found = load_provider(provider)
     if as_json:
-        import json
+        from batchgen.outside import json_text
 
-        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        click.echo(json_text(found.as_json(), indent=2))
         return
     from rich.console import Console
 

@@ -44,7 +44,7 @@ def command(ctx: click.Context, /, job: Path, **_flags: object) -> None:
 
 def show_plan(path: Path, flags: dict[str, Any]) -> None:
     """Print the plan of one job."""
-    import json
+    from batchgen.outside import json_text
 
     job, environment = open_job(path, flags["sets"])
     night = night_for_run(job, flags["night"])
@@ -59,7 +59,7 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
     if flags.get("as_json"):
         from batchgen.spec.plan import plan_to_json
 
-        click.echo(json.dumps(plan_to_json(plan), ensure_ascii=False, indent=2))
+        click.echo(json_text(plan_to_json(plan), indent=2))
         return
     from rich.console import Console
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli.environment import Environment, key_for
+from batchgen.cli.environment import Environment, check_authorities, key_for
 from batchgen.cli.jobs import (
     jobs_argument,
     limit_option,
@@ -121,6 +121,7 @@ def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "R
     if rebuy & drop:
         raise UsageError("--retry unknown buys again what --drop unknown closes", "give one of them")
     check_runnable(job, max_cost)
+    check_authorities(environment)
     return RunOptions(
         night=night_for_run(job, str(flags["night"])),
         limit=flags["limit"],  # type: ignore[arg-type]
@@ -129,7 +130,7 @@ def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "R
         drop=drop,
         max_cost=max_cost,
         deadline=_deadline(flags["deadline"]),
-        key=key_for(job, environment.values),
+        key=key_for(job, environment),
     )
 
 

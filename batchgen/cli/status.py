@@ -23,8 +23,7 @@ def command(job: Path, night: str, as_json: bool) -> None:
 
     Reads only; works while a run is going, too.
     """
-    import json
-
+    from batchgen.outside import json_text
     from batchgen.spec.expand import expand
     from batchgen.storage.ledger import open_reader
 
@@ -44,7 +43,7 @@ def command(job: Path, night: str, as_json: bool) -> None:
     finally:
         reader.close()
     if as_json:
-        click.echo(json.dumps(status, ensure_ascii=False, indent=2))
+        click.echo(json_text(status, indent=2))
         return
     from rich.console import Console
 

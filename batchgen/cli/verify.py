@@ -32,10 +32,10 @@ def command(job: Path, rebuild: bool, as_json: bool) -> int:
     if rebuild:
         return _rebuild(job)
     import asyncio
-    import json
 
     from batchgen.cli.execute import open_folder
     from batchgen.clock import RealClock
+    from batchgen.outside import json_text
     from batchgen.storage.audit import check_files, settle
     from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
 
@@ -58,14 +58,14 @@ def command(job: Path, rebuild: bool, as_json: bool) -> int:
             {"file_name": finding.file_name, "what": finding.what, "link_lives": finding.link_lives}
             for finding in checked.findings
         ]
-        click.echo(json.dumps({"pictures": checked.pictures, "findings": findings}, ensure_ascii=False, indent=2))
+        click.echo(json_text({"pictures": checked.pictures, "findings": findings}, indent=2))
     else:
         _say(job, checked)
     return Exit.TASKS_FAILED if checked.findings else Exit.DONE
 
 
 def _say(job: Path, checked: "Checked") -> None:
-    from batchgen.views.text import clean
+    from batchgen.outside import clean
 
     for finding in checked.findings:
         then = "will be downloaded again" if finding.link_lives else "its link is dead: paid and lost"

@@ -4,23 +4,25 @@ A value built once by `run.py`; it decides nothing.
 """
 
 import asyncio
-import base64
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
-from urllib.parse import quote
 
 from batchgen.api.call import Caller
+from batchgen.api.dialects import Item, kept_answer
+from batchgen.api.memory import Memory
 from batchgen.clock import Clock
 from batchgen.engine.endpoint import Stop
 from batchgen.engine.inputs import Inputs
 from batchgen.engine.scopes import calendar_scopes
 from batchgen.errors import Exit, StorageError
 from batchgen.events import Event, Listener, Notice, PictureGone
+from batchgen.outside import clean
+from batchgen.secret import NO_SECRET, Secret, without_signatures
 from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import Ledger, Operation
@@ -56,7 +58,8 @@ class RunContext:
     listeners: list[Listener]
     max_cost: Decimal | None = None
     rebuy: frozenset[str] = frozenset()
-    secret: str | None = field(default=None, repr=False)
+    secret: Secret = NO_SECRET
+    memory: Memory = field(default_factory=Memory)
     deadline: float | None = None
     """When no call may leave any more, in monotonic seconds."""
     calls_in_flight: int = 0
@@ -166,16 +169,20 @@ class RunContext:
         """Run something that touches the disk in the threads that are there for it."""
         return await asyncio.get_running_loop().run_in_executor(self.disk, lambda: function(*args, **kwargs))
 
-    async def keep_answer(self, spool: str, body: bytes) -> None:
+    async def keep_answer(self, spool: str, items: Sequence[Item]) -> None:
         """Keep a paid answer that holds the pictures themselves, at any cost."""
+        body = await self.on_disk(kept_answer, items)
         await self._at_any_cost(lambda: self.on_disk(self.folder.spool_write, spool, body))
 
     async def keep_unusable(self, name: str, body: bytes) -> None:
         """Keep the body of a paid answer that holds no picture: it is the only proof of what came."""
         try:
-            await self.on_disk(self.folder.write_atomically, f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST])
+            await self.on_disk(self._write_proof, f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST])
         except StorageError as error:
             self.warn(f"the proof of a paid answer without a picture cannot be kept: {error.message}")
+
+    def _write_proof(self, name: str, body: bytes) -> None:
+        self.folder.write_atomically(name, self.secret.hide_in(body))
 
     async def write_at_any_cost(self, operation: Operation[T]) -> T:
         """Write what a paid answer brought into the ledger, at any cost."""
@@ -220,17 +227,6 @@ class RunContext:
             )
         )
 
-    def _spellings(self) -> tuple[str, ...]:
-        """The key as a server might echo it: plain, in base64, percent-encoded."""
-        if not self.secret:
-            return ()
-        return (self.secret, base64.b64encode(self.secret.encode()).decode(), quote(self.secret, safe=""))
-
     def clean(self, text: str) -> str:
-        """Outside text as it may be kept: one line, nothing that is not printable, no key in it, 500 characters."""
-        if not text:
-            return ""
-        for spelling in self._spellings():
-            text = text.replace(spelling, "***")
-        printable = "".join(char if char.isprintable() else " " for char in text)
-        return " ".join(printable.split())[:_TEXT_AT_MOST]
+        """Outside text as it may be kept and told: a harmless line of 500 characters, without the key and signatures."""
+        return clean(without_signatures(self.secret.hide(text)), _TEXT_AT_MOST)

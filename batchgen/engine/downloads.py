@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchgen.api.dialects import UnusableAnswer, inline_bytes, parse_generation
-from batchgen.api.fetch import Downloader, FetchFailed, LinkDead
+from batchgen.api.fetch import BLOCK, Downloader, FetchFailed, LinkDead
 from batchgen.engine.context import RunContext
 from batchgen.engine.rows import manifest_row
 from batchgen.errors import StorageError
@@ -142,14 +142,20 @@ class Downloads:
             if data is not None:
                 await self._arrived.put(_Arrived(job, data))
 
-    async def _from_spool(self, job: _Job) -> bytes | None:
+    async def _from_spool(self, job: _Job) -> "bytes | PartFile | None":
         """The picture that came inside its answer; a bad one falls back to its link, or is lost."""
+        run, spool = self._run, job.picture.spool
+        assert spool is not None
+        held = 0
         try:
-            assert job.picture.spool is not None
-            return await self._run.on_disk(_spooled_picture, self._run.folder, job.picture.spool, job.picture.item)
+            size = await run.on_disk(run.folder.spool_bytes, spool)
+            held = await run.memory.take(size) if size > BLOCK else 0
+            return await run.on_disk(_spooled_picture, run.folder, spool, job.picture.item, job.picture.picture_id)
         except (UnusableAnswer, ValueError, IndexError) as error:
-            await self._bad_spool(job, self._run.clean(str(error)) or "the kept answer cannot be read")
+            await self._bad_spool(job, run.clean(str(error)) or "the kept answer cannot be read")
             return None
+        finally:
+            run.memory.give_back(held)
 
     async def _bad_spool(self, job: _Job, reason: str) -> None:
         job.spool_is_bad = True
@@ -360,14 +366,23 @@ class _Sink:
             await self._run.on_disk(self._part.discard)
 
 
-def _spooled_picture(folder: ResultFolder, spool: str, item: int) -> bytes:
+def _spooled_picture(folder: ResultFolder, spool: str, item: int, picture_id: int) -> "bytes | PartFile":
     body = folder.spool_read(spool)
     if body is None:
         raise ValueError("the answer that held the picture is not there any more")
     inline = parse_generation(body).items[item].inline
     if inline is None:
         raise ValueError("the kept answer holds no picture at this place")
-    return inline_bytes(inline)
+    data = inline_bytes(inline)
+    if len(data) <= BLOCK:
+        return data
+    part = folder.create_part(f"{picture_id}")
+    try:
+        part.write(data)
+    except StorageError:
+        part.discard()
+        raise
+    return part
 
 
 def _stored(picture: Waiting, landed: Landed) -> StoredPicture:

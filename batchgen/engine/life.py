@@ -109,7 +109,10 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
         )
         await _to_the_end(_settle_unknown(task, use, begun, ending, run, again=False))
         raise
-    return await _to_the_end(_settle(task, use, begun, bought, run))
+    try:
+        return await _to_the_end(_settle(task, use, begun, bought, run))
+    finally:
+        run.caller.let_go(bought.answer)
 
 
 async def _durable_intent(task: Task, use: ModelUse, run: RunContext) -> Begun | Declined:
@@ -163,8 +166,8 @@ async def _read(body: bytes, run: RunContext) -> tuple[Generation | None, str]:
     """The pictures of a paid answer, or why there are none; a large body is read off the event loop."""
     try:
         if len(body) > _PARSED_ON_THE_LOOP:
-            return await run.on_disk(parse_generation, body), ""
-        return parse_generation(body), ""
+            return await run.on_disk(parse_generation, body, run.secret), ""
+        return parse_generation(body, run.secret), ""
     except UnusableAnswer as error:
         return None, str(error)
 
@@ -239,7 +242,9 @@ async def _settle_billed(
     pictures: list[NewPicture] = []
     if generation is not None:
         items = generation.items
-        spool = await _spooled(begun, body, items, run)
+        if generation.left_out:
+            run.warn(f"an answer of {task.label} listed {generation.left_out} pictures more than anybody would ask for")
+        spool = await _spooled(begun, items, run)
         pictures = [
             NewPicture(place, item.url, spool if item.inline else None)
             for place, item in enumerate(items)
@@ -269,13 +274,13 @@ async def _settle_billed(
         run.tell_gone(task.task_id, task.label, task.prompt_id, "lost", ending.message)
 
 
-async def _spooled(begun: Begun, body: bytes, items: Sequence[Item], run: RunContext) -> str | None:
+async def _spooled(begun: Begun, items: Sequence[Item], run: RunContext) -> str | None:
     """The key under which an answer is kept that holds its pictures itself; None when links suffice."""
     if not any(item.inline for item in items):
         return None
     spool = spool_key(begun.attempt_id, begun.idempotency_key)
     try:
-        await run.keep_answer(spool, body)
+        await run.keep_answer(spool, items)
     except StorageError:
         if not all(item.url for item in items if item.inline):
             raise

@@ -32,6 +32,7 @@ from batchgen.engine.space import Space
 from batchgen.engine.summary import Ended, build_report, report_bytes
 from batchgen.errors import BatchgenError, Exit, StorageError, worst
 from batchgen.events import Listener, PoolPlan, PoolState, RunEnded, RunStarted
+from batchgen.secret import Secret
 from batchgen.spec.expand import expand
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job, ModelUse
 from batchgen.spec.load import job_to_json
@@ -130,7 +131,7 @@ async def run(
             listeners=list(listeners),
             max_cost=options.max_cost,
             rebuy=options.rebuy,
-            secret=options.key,
+            secret=Secret(options.key),
             deadline=options.deadline,
         )
         context.space = Space(context)
@@ -181,7 +182,7 @@ class _Run:
         await run.space.warn_if_short(len(paid_for) + sum(pool.to_buy for pool in started.pools))
         base_url = self._options.base_url or run.job.base_url
         url = base_url.rstrip("/") + run.job.provider.path
-        caller = Caller(url, self._options.key, proxy=run.job.proxy, at_once=self._concurrency())
+        caller = Caller(url, self._options.key, proxy=run.job.proxy, at_once=self._concurrency(), memory=run.memory)
         async with caller, Downloader(base_url, proxy=run.job.proxy) as downloader:
             downloads = Downloads(run, downloader, self._manifest)
             run.connect(caller=caller, downloads=downloads)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchgen.errors import BatchgenError, Exit
+from batchgen.outside import json_text
 from batchgen.spec.job import Job
 from batchgen.storage.purchases import MILLION
 from batchgen.storage.queries import failure_rows, money
@@ -74,7 +75,7 @@ def build_report(
 
 def report_bytes(report: dict[str, Any]) -> bytes:
     """The report as its file holds it."""
-    return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+    return (json_text(report, indent=2) + "\n").encode("utf-8")
 
 
 def _counts(states: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

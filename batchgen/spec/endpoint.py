@@ -65,6 +65,9 @@ def locate(provider: Provider, entry: Mapping[str, Any], environment: Mapping[st
         wrong = _wrong_url(proxy, plain=True)
         if wrong:
             mistakes.add(("provider", "proxy"), f"`proxy` {wrong[0]}", wrong[1])
+        elif base_url.startswith("http:"):
+            hint = "take `proxy` out: this machine is reached without one"
+            mistakes.add(("provider", "proxy"), "over plain http a proxy would read the key", hint)
     key_env = entry.get("api_key_env") or provider.key_env
     if key_env and not _NAME.fullmatch(key_env):
         hint = "write the name, such as MODELVERSE_API_KEY, and put the key into the environment"
@@ -80,7 +83,7 @@ def is_loopback(url: str) -> bool:
         host = (urlsplit(url).hostname or "").rstrip(".")
     except ValueError:
         return False
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":  # names below it are looked up elsewhere on some systems
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -13,6 +13,7 @@ from batchgen.api.dialects import parse_generation
 from batchgen.clock import VirtualClock
 from batchgen.engine.endpoint import Endpoint, EndpointStopped
 from batchgen.errors import Exit, StorageError
+from batchgen.secret import Secret
 from batchgen.storage.files import ResultFolder
 
 from .conftest import Bench
@@ -208,10 +209,10 @@ async def test_cancelled_while_a_paid_answer_is_parsed_keeps_it(
 
     loop = asyncio.get_running_loop()
 
-    def slow(body: bytes) -> Any:
+    def slow(body: bytes, secret: Secret) -> Any:
         loop.call_soon_threadsafe(parsing.set)
         time.sleep(0.3)
-        return parse_generation(body)
+        return parse_generation(body, secret)
 
     monkeypatch.setattr("batchgen.engine.life.parse_generation", slow)
     running = asyncio.create_task(bench.go(prompts("lamp"), await hostile(answer)))

@@ -33,7 +33,7 @@ def test_the_embedded_sandbox_is_just_itself(read: Callable[..., Job]) -> None:
         ("http://localhost:8000/v1", True),
         ("http://[::1]:8000/v1", True),
         ("http://127.9.9.9/v1", True),
-        ("https://x.localhost/v1", True),
+        ("https://x.localhost/v1", False),
         ("https://api.modelverse.cn/v1", False),
         ("https://localhost.example.org/v1", False),
         ("https://127.0.0.1.example.org/v1", False),
@@ -69,4 +69,12 @@ def test_a_proxy_may_be_plain_http_and_holds_no_password(
         read("prompts: [a]\nprovider: {proxy: 'http://proxy.example.org:3128'}").proxy
         == "http://proxy.example.org:3128"
     )
-    assert "holds a user name" in complaints("prompts: [a]\nprovider: {proxy: 'http://u:p@proxy.example.org'}")
+    assert "holds a user name or a password" in complaints(
+        "prompts: [a]\nprovider: {proxy: 'http://u:p@proxy.example.org'}"
+    )
+
+
+def test_a_proxy_never_carries_plain_http(complaints: Callable[..., str]) -> None:
+    job = f"prompts: [a]\nprovider: {{base_url: '{LOCAL}', proxy: 'http://proxy.example.org:3128'}}"
+
+    assert "over plain http a proxy would read the key" in complaints(job)
