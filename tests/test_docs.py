@@ -28,7 +28,8 @@ from batchgen.spec.schema import editor_schema
 from batchgen.storage.manifest import FailureRow, ManifestRow
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+RULES = ROOT / "docs" / "security.md"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 USER_FILES = [*PAGES, *sorted((ROOT / "jobs").glob("*.yaml"))]
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -399,3 +400,13 @@ def test_users_read_users_words(path: Path) -> None:
     text = path.read_text(encoding="utf-8").lower()
 
     assert [word for word in ("ambiguous", "simply", "blazing", "seamless") if word in text] == []
+
+
+def test_every_security_rule_stands_beside_tests_that_exist() -> None:
+    rows = [line for line in RULES.read_text().splitlines() if line.startswith("| ") and not line.startswith("| rule")]
+    for row in rows:
+        named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", row.split("|")[2])
+        assert named, row
+        for file, name in named:
+            assert re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), row
+    assert len(rows) > 40
