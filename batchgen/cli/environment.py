@@ -89,6 +89,11 @@ def key_for(job: Job, environment: Environment) -> str | None:
 
 
 def _check_destination(job: Job, environment: Environment, *, from_file: bool) -> None:
+    if job.proxy and job.base_url.startswith("http:"):  # a job out of an output folder was not checked as a file is
+        raise UsageError(
+            f"over plain http the proxy {urlsplit(job.proxy).netloc} would read the key in {job.key_env}; nothing was sent",
+            "take `proxy` out of the job: this machine is reached without one",
+        )
     variable = job.provider.base_url_env
     named = environment.values if from_file else environment.process
     trusted = [job.provider.base_url, *job.provider.also_at, named.get(variable or "", "")]

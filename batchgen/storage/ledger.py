@@ -191,10 +191,17 @@ def open_reader(folder: Path) -> sqlite3.Connection | None:
         return None
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        _refuse_newer(connection, path)
     except sqlite3.Error as error:
         raise _translated(error, path) from None
+    try:
+        connection.row_factory = sqlite3.Row
+        _refuse_foreign(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _translated(error, path) from None
+    except UsageError:
+        connection.close()
+        raise
     return connection
 
 
@@ -211,7 +218,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        _refuse_newer(connection, path)
+        _refuse_foreign(connection, path)
         check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if check != "ok":
             raise sqlite3.DatabaseError(check)
@@ -242,13 +249,18 @@ def sync_folder_at(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse what was made by a later batchgen, and what was made by something else: a trigger could change totals."""
+    connection.execute("PRAGMA trusted_schema=OFF")
     found = schema.version_of(connection)
     if found > schema.VERSION:
         raise UsageError(
             f"{path} was written by a newer batchgen (ledger version {found}, this one knows {schema.VERSION})",
             "update batchgen; nothing was changed",
         )
+    odd = connection.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone()
+    if odd is not None:
+        raise sqlite3.DatabaseError(f"it holds a {odd['type']} that batchgen never made")
 
 
 def _translated(error: BaseException, path: Path) -> BaseException:

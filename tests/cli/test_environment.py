@@ -1,5 +1,6 @@
 """Where the key comes from, where it may go, and which authorities are trusted."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,18 @@ def test_a_key_from_a_file_goes_where_that_file_says(tmp_path: Path) -> None:
 
     (tmp_path / ".env").write_text(f"MODELVERSE_API_KEY={KEY}\nMODELVERSE_BASE_URL={url}\n")
     assert key_sent_to(url, tmp_path) == KEY
+
+
+def test_a_job_out_of_a_strangers_folder_does_not_show_the_key_to_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELVERSE_API_KEY", KEY)
+    path = tmp_path / "job.yaml"
+    path.write_text("prompts: [a]\nmodels: [black-forest-labs/flux.1-dev]\n")
+    job = load_job(path, environment={"MODELVERSE_BASE_URL": "http://127.0.0.1:8000/v1"})
+
+    with pytest.raises(UsageError, match="would read the key"):
+        key_for(dataclasses.replace(job, proxy="http://proxy.example:3128"), read_environment(path))
 
 
 def test_words_of_a_file_do_not_bring_other_variables_with_them(

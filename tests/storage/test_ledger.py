@@ -94,3 +94,22 @@ def test_a_commit_is_on_the_disk_before_anyone_is_told(tmp_path: Path) -> None:
     ledger.close()
 
     assert found == ("wal", 2)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "TRIGGER free AFTER UPDATE ON totals BEGIN UPDATE totals SET billed = 0; END",
+        "VIEW spent AS SELECT 0 AS billed",
+    ],
+)
+def test_a_ledger_with_rules_of_somebody_else_is_refused(what: str, tmp_path: Path) -> None:
+    """An output folder may come from a stranger, and a trigger could take back what a budget counts."""
+    Ledger(tmp_path / FILE_NAME).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute(f"CREATE {what}")
+    connection.close()
+
+    for read in (lambda: Ledger(tmp_path / FILE_NAME), lambda: open_reader(tmp_path)):
+        with pytest.raises(StorageError, match="never made"):
+            read()
