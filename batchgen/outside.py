@@ -34,8 +34,13 @@ def clean(text: object, limit: int = 200) -> str:
     """
     # Cut before the work: a message may be megabytes, and what is dropped must not cost more than what is shown.
     line = _BREAKS.sub(" ", str(text)[: limit * 4])
-    line = _SPACES.sub(" ", _LONE_SURROGATES.sub("\ufffd", _OBEYED.sub("", line))).strip()
+    line = _SPACES.sub(" ", printable(line)).strip()
     return line if len(line) <= limit else line[: max(0, limit - 1)].rstrip() + "…"
+
+
+def printable(line: str) -> str:
+    """A line of ours with outside text in it, such as the name of a folder: its layout stays, what is obeyed goes."""
+    return _LONE_SURROGATES.sub("\ufffd", _OBEYED.sub("", line))
 
 
 def json_text(value: Any, *, indent: int | None = None, compact: bool = False) -> str:

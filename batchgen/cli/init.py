@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from batchgen.cli.messages import say
 from batchgen.errors import UsageError
 
 _JOB = """\
@@ -56,5 +57,5 @@ def command(path: Path) -> None:
         raise UsageError(
             f"{path} cannot be written: {(error.strerror or 'refused').lower()}", "name another place"
         ) from None
-    click.echo(f"wrote {path}")
-    click.echo(f"  next: batchgen plan {path}   then   batchgen run {path}", err=True)
+    say(f"wrote {path}", err=False)
+    say(f"  next: batchgen plan {path}   then   batchgen run {path}")

@@ -11,14 +11,14 @@ from pathlib import Path
 import click
 
 from batchgen.errors import BatchgenError
-from batchgen.outside import clean
+from batchgen.outside import clean, printable
 from batchgen.secret import Secret, without_signatures
 
 
-def say(text: str) -> None:
-    """One line on stderr; a terminal that was closed must not hide the exit code."""
+def say(text: str, *, err: bool = True) -> None:
+    """Lines on stderr or stdout, harmless whatever they name; a terminal that was closed must not hide the exit code."""
     try:
-        click.echo(text, err=True)
+        click.echo("\n".join(map(printable, text.split("\n"))), err=err)
     except OSError:
         return
 

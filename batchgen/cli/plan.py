@@ -16,6 +16,7 @@ from batchgen.cli.jobs import (
     plan_of,
     set_option,
 )
+from batchgen.cli.messages import say
 
 
 @click.command(
@@ -66,5 +67,5 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
     from batchgen.views.tables import plan_table
 
     for note in environment.notes:
-        click.echo(note, err=True)
+        say(note)
     Console().print(plan_table(plan, time_s))

@@ -20,7 +20,7 @@ from batchgen.cli.jobs import (
     plan_of,
     set_option,
 )
-from batchgen.cli.messages import say_error
+from batchgen.cli.messages import say, say_error
 from batchgen.errors import BatchgenError, Exit, LockedError, UsageError, worst
 from batchgen.spec.job import Job
 
@@ -140,27 +140,25 @@ def _run_one(ready: _Ready, flags: dict[str, object]) -> Exit:
     quiet, as_json = bool(flags["quiet"]), bool(flags["as_json"])
     if not quiet and not as_json:
         for line in (*ready.environment.notes, *ready.job.warnings):
-            click.echo(line, err=True)
+            say(line)
         if not _confirmed(ready.job, ready.options, flags):
-            click.echo("nothing was sent", err=True)
+            say("nothing was sent")
             return Exit.DONE
     try:
         exit_code, report = execute(ready.job, ready.options, Display(json=as_json, quiet=quiet))
     except LockedError as error:
         if flags["if_locked"] == "skip":
             if not quiet:
-                click.echo(f"skipped: {error.message}", err=True)
+                say(f"skipped: {error.message}")
             return Exit.DONE
         raise
     if report is None:
-        click.echo(
-            f"left at once; see `batchgen status {ready.path}`, go on with `batchgen run {ready.path}`", err=True
-        )
+        say(f"left at once; see `batchgen status {ready.path}`, go on with `batchgen run {ready.path}`")
         return exit_code
     if quiet and not as_json and exit_code is not Exit.DONE:
         from batchgen.views.plain import end_line
 
-        click.echo(end_line(report), err=True)
+        say(end_line(report))
     return exit_code
 
 
@@ -179,7 +177,7 @@ def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> boo
         retry=tuple(options.rebuy),
         drop=tuple(options.drop),
     )
-    click.echo(f"{job.name}: {one_line(plan, time_s)}", err=True)
+    say(f"{job.name}: {one_line(plan, time_s)}")
     asks = not job.budgets and options.max_cost is None and not job.provider.play_money
     dear = plan.price_unknown or plan.known_cost > _ASK_ABOVE
     if flags["yes"] or not asks or not dear:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from batchgen.cli.jobs import job_argument, night_for_run, night_option, open_job
+from batchgen.cli.messages import say
 
 
 @click.command(
@@ -30,7 +31,7 @@ def command(job: Path, night: str, as_json: bool) -> None:
     opened, _ = open_job(job)
     reader = open_reader(opened.output.folder)
     if reader is None:
-        click.echo(f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {job}` begins")
+        say(f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {job}` begins", err=False)
         return
     from batchgen.clock import RealClock
     from batchgen.engine.status import status_of

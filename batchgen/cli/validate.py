@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from batchgen.cli.jobs import jobs_argument, open_job, set_option
-from batchgen.cli.messages import say_error
+from batchgen.cli.messages import say, say_error
 from batchgen.errors import BatchgenError, Exit, worst
 
 
@@ -34,7 +34,7 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **_flags: object) -> 
             codes.add(error.exit_code)
             continue
         for line in (*environment.notes, *job.warnings):
-            click.echo(line, err=True)
+            say(line)
         rows, models = len(job.rows), len(job.models)
-        click.echo(f"{path}: fine: {rows} prompt{'s' * (rows != 1)}, {models} model{'s' * (models != 1)}")
+        say(f"{path}: fine: {rows} prompt{'s' * (rows != 1)}, {models} model{'s' * (models != 1)}", err=False)
     return worst(codes) if codes else Exit.DONE

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.cli.jobs import job_argument, open_job
+from batchgen.cli.messages import say
 from batchgen.errors import Exit, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ def _say(job: Path, checked: "Checked") -> None:
 
     for finding in checked.findings:
         then = "will be downloaded again" if finding.link_lives else "its link is dead: paid and lost"
-        click.echo(f"{finding.what}: {clean(finding.file_name)}: {then}")
+        say(f"{finding.what}: {clean(finding.file_name)}: {then}", err=False)
     bad = len(checked.findings)
     noun = "picture" if checked.pictures == 1 else "pictures"
-    click.echo(f"{checked.pictures} {noun} read, {checked.pictures - bad} as they should be, {bad} not")
+    say(f"{checked.pictures} {noun} read, {checked.pictures - bad} as they should be, {bad} not", err=False)
     if any(finding.link_lives for finding in checked.findings):
-        click.echo(f"  next: batchgen recover {job}", err=True)
+        say(f"  next: batchgen recover {job}")
     if any(not finding.link_lives for finding in checked.findings):
-        click.echo(f"  next: batchgen run {job} --retry lost   (buys them again)", err=True)
+        say(f"  next: batchgen run {job} --retry lost   (buys them again)")
 
 
 def _rebuild(job: Path) -> int:
@@ -95,8 +96,8 @@ def _rebuild(job: Path) -> int:
     with FolderLock(path, RealClock()):
         rows = _rows(path / MANIFEST)
         taken, left = asyncio.run(rebuild_folder(path, rows, time.strftime("%Y%m%dT%H%M%S")))
-    click.echo(f"a new ledger for {path}: {taken} pictures entered, {left} left out (file missing or changed)")
-    click.echo("what was paid for but not stored is not known to it; see docs/paid-work.md", err=True)
+    say(f"a new ledger for {path}: {taken} pictures entered, {left} left out (file missing or changed)", err=False)
+    say("what was paid for but not stored is not known to it; see docs/paid-work.md")
     return Exit.DONE
 
 

@@ -5,20 +5,34 @@ It owns the messages about them. It refuses to change the job, other than by wha
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from batchgen.catalog.catalog import nearest
-from batchgen.errors import Problem
 from batchgen.spec import matching, names, template
 from batchgen.spec.cells import Cell, Cells, Moving, Source
 from batchgen.spec.expand import axes_of
 from batchgen.spec.fields import MissingPictureError, PictureBook
 from batchgen.spec.job import Job, ModelUse, PromptFile, Row
 from batchgen.spec.mistakes import Mistakes
-from batchgen.spec.prompts import Origin
+from batchgen.spec.prompts import LONGEST_PROMPT, Origin
+from batchgen.spec.seeds import tries
 from batchgen.spec.syntax import but_not
+from batchgen.spec.wording import listed, nearest, problem
+
+MOST_TASKS = 10_000_000
+"""Of one job, excluded and equal ones included: all of them are walked over to plan."""
+MOST_TEXTS = 1_000_000
+"""Prompts with their variables put in, of one job."""
+MOST_VALUES = 100_000
+"""Of one request field with variables in it."""
+LONGEST_VALUE = 50_000_000
+"""Characters of a request field with variables put in: room for a picture as a data URI."""
+MOST_PATTERNS = 1_000
+"""Different ones of all prompts: each costs as much as many prompts."""
+_LONGEST_NUMBER = 40
+_CACHE_SIZE = 4096
 
 
 def without_seeds(row: Row) -> Row:
@@ -61,6 +75,11 @@ class Checker:
         self.origin = origins[0] if origins else Origin(())
         self.use: ModelUse | None = None
         self.used: set[str] = set()
+        self.tasks = self.texts = 0
+        self.longest = {name: max(map(len, texts.values()), default=0) for name, texts in job.variables.items()}
+        self.blank = {name for name, texts in job.variables.items() if not all(map(str.strip, texts.values()))}
+        self.patterns: set[str] = set()
+        self.seen: dict[tuple[int, str], Cell] = {}
 
     def check(self) -> frozenset[str]:
         """Note every mistake; the names of variables and columns that prompts, fields and file names use."""
@@ -69,6 +88,9 @@ class Checker:
         for row, origin in zip(self.job.rows, self.origins, strict=True):
             self.row, self.origin = row, origin
             self._row(row, origin)
+            if self.tasks > MOST_TASKS or self.texts > MOST_TEXTS:
+                self._too_much()
+                break
         self._file_names()
         return frozenset(self.used)
 
@@ -77,11 +99,19 @@ class Checker:
         self.used.update(text.names)
         self._unknown_names(row, text.names, ("prompt",), "the prompt")
         self._empty_when_filled(row, text)
+        longest = text.longest(self._lengths(row, text.names))
+        if longest > LONGEST_PROMPT:
+            message = f"the prompt of {row.id} has up to {longest:,} characters with its variables put in"
+            self.origin.note(self.mistakes, message, f"{LONGEST_PROMPT:,} are the most", kind="long prompt")
         if row.models is not None and "models" not in self.mistakes.damaged:
             self._patterns(row, origin)
         own = text.filled(row.columns).names
+        all_axes: set[str] = set()
         for cell in self.cells.of(row):
             self.use = cell.use
+            axes = axes_of(self.job, row, own, cell)
+            all_axes.update(axes)
+            self.tasks += self._combinations(axes) * tries(row.seeds or self.job.seeds)
             self.used.update(cell.names)
             if self._excluded(row, cell.use, {}):
                 continue
@@ -94,8 +124,24 @@ class Checker:
             for part in cell.moving:
                 at = ("params", part.field.name)
                 if self._unknown_names(row, part.names, at, f"`{part.field.name}`", part.source):
-                    self._moving(row, cell, part, axes_of(self.job, row, own, cell))
+                    self._moving(row, cell, part, axes)
             self._unknown_names(row, cell.names, ("extra_params",), "`extra_params`")
+        self.texts += self._combinations(all_axes)
+
+    def _lengths(self, row: Row, used: Iterable[str]) -> dict[str, int]:
+        """How long what is put in for a name can be."""
+        return {name: len(row.columns[name]) if name in row.columns else self.longest.get(name, 0) for name in used}
+
+    def _combinations(self, axes: Iterable[str]) -> int:
+        return math.prod(len(self.job.variables[axis]) for axis in axes)
+
+    def _too_much(self) -> None:
+        most, what = (MOST_TASKS, "tasks") if self.tasks > MOST_TASKS else (MOST_TEXTS, "different prompts")
+        found = max(self.tasks, self.texts)
+        number = f"at least {found:,}" if found < 10**15 else "more than 10^15"
+        message = f"this job comes to {number} {what}; {most:,} are the most"
+        hint = "variables multiply one another: name fewer in a prompt, or make several jobs of it"
+        self.origin.note(self.mistakes, message, hint, kind="too many tasks")
 
     def _unknown_names(
         self, row: Row, used: Sequence[str], at: tuple[str, ...], what: str, source: Source = "row"
@@ -125,7 +171,7 @@ class Checker:
         elif source == "job":
             self.mistakes.add(at, message, hint, kind=kind)
         elif source == "set":
-            self.mistakes.add_at(Problem(f"--set {at[-1]}", 0, 0, message, hint, kind))
+            self.mistakes.add_at(problem(f"--set {at[-1]}", 0, 0, message, hint, kind))
         else:
             assert self.use is not None
             self.mistakes.add((*self.model_locs[self.use.label], *at), message, hint, kind=kind)
@@ -133,17 +179,24 @@ class Checker:
     def _empty_when_filled(self, row: Row, text: template.Template) -> None:
         if any(literal.strip() for literal in text.literals) or not text.names:
             return
-        choices = [self.job.variables.get(name, {"": row.columns.get(name, "x")}) for name in text.names]
-        if all(any(not value.strip() for value in choice.values()) for choice in choices):
+        if all(name in self.blank and name not in row.columns for name in text.names):
             message = f"the prompt of {row.id} is empty with some values of its variables"
             self.origin.note(self.mistakes, message, kind="empty prompt", at=("prompt",))
 
     def _patterns(self, row: Row, origin: Origin) -> None:
         for pattern in row.models or ():
+            if matching.is_wild(pattern):
+                self.patterns.add(pattern)
+            if len(self.patterns) > MOST_PATTERNS:
+                message = f"the prompts of this job name their models with more than {MOST_PATTERNS:,} patterns"
+                origin.note(
+                    self.mistakes, message, "write models by their ids", kind="too many patterns", at=("model",)
+                )
+                self.mistakes.raise_if_any()
             if not any(matching.fits_model(use, pattern) for use in self.job.models):
                 known = [name for use in self.job.models for name in (use.label, use.model.id)]
                 near = nearest(pattern, known)
-                hint = f"did you mean {near}?" if near else "models of the job: " + ", ".join(known[::2])
+                hint = f"did you mean {near}?" if near else f"models of the job: {listed(known[::2])}"
                 message = f"`model: {pattern}` is none of the job's models"
                 origin.note(self.mistakes, message, hint, kind="unknown model", at=("model",))
 
@@ -155,7 +208,23 @@ class Checker:
             origin.note(self.mistakes, message, hint, kind="missing field")
 
     def _moving(self, row: Row, cell: Cell, part: Moving, axes: Sequence[str]) -> None:
-        for shorts, values in self._choices([axis for axis in axes if axis in part.names]):
+        moving = [axis for axis in axes if axis in part.names]
+        key = (id(cell), part.field.name)
+        if not self.job.exclude and row.columns.keys().isdisjoint(part.names):
+            if self.seen.get(key) is cell:
+                return
+            if len(self.seen) >= _CACHE_SIZE:
+                self.seen.clear()
+            self.seen[key] = cell
+        if self._combinations(moving) > MOST_VALUES:
+            message = f"`{part.field.name}` has more than {MOST_VALUES:,} values with its variables put in"
+            self._note_at(part.source, ("params", part.field.name), message, "name fewer in it", kind="many values")
+            return
+        if template.longest_value(part.tree, self._lengths(row, part.names)) > LONGEST_VALUE:
+            message = f"`{part.field.name}` has more than {LONGEST_VALUE:,} characters with its variables put in"
+            self._note_at(part.source, ("params", part.field.name), message, kind="long value", hint="name fewer in it")
+            return
+        for shorts, values in self._choices(moving):
             if self._excluded(row, cell.use, shorts):
                 continue
             try:
@@ -212,7 +281,7 @@ class Checker:
                 self.mistakes.add(("params", name), f"no model of this job takes `{name}`", kind="field", key=True)
         for name in self.job.set_params:
             if name not in taken:
-                self.mistakes.add_at(Problem(f"--set {name}", 0, 0, f"no model of this job takes `{name}`"))
+                self.mistakes.add_at(problem(f"--set {name}", 0, 0, f"no model of this job takes `{name}`"))
         for row, origin in zip(self.job.rows, self.origins, strict=True):
             for name in row.params:
                 if name in known and name not in taken:
@@ -222,24 +291,24 @@ class Checker:
     def _excluded_words(self) -> None:
         columns = matching.columns_of(self.job)
         known = [*matching.TASK_WORDS, *self.job.variables, *sorted(columns)]
-        rows = [row.id for row in self.job.rows]
+        rows = dict.fromkeys(row.id for row in self.job.rows)
         for index, entry in enumerate(self.job.exclude):
             for key, pattern in entry.items():
-                values: list[str] | None = None
+                values: Collection[str] | None = None
                 if key not in known:
                     if "vars" not in self.mistakes.damaged:
                         near = nearest(key, known)
-                        hint = f"did you mean `{near}`?" if near else "known are: " + ", ".join(known)
+                        hint = f"did you mean `{near}`?" if near else f"known are: {listed(known)}"
                         self.mistakes.add(("exclude", index), f"the job has no `{key}`", hint, kind="exclude")
                 elif key == "model" and "models" not in self.mistakes.damaged:
                     values = [name for use in self.job.models for name in (use.label, use.model.id)]
                 elif key == "row":
                     values = rows
                 elif key in self.job.variables and key not in columns:
-                    values = list(self.job.variables[key])
-                if values is not None and not any(matching.fits(value, pattern) for value in values):
+                    values = self.job.variables[key]
+                if values is not None and not matching.fits_any(values, pattern):
                     near = nearest(pattern, values)
-                    hint = f"did you mean {near}?" if near else "known are: " + ", ".join(values)
+                    hint = f"did you mean {near}?" if near else f"known are: {listed(values)}"
                     self.mistakes.add(
                         ("exclude", index, key), f"`{key}: {pattern}` matches nothing", hint, kind="exclude"
                     )
@@ -253,18 +322,18 @@ class Checker:
         known = [*names.NAME_WORDS, *self.job.variables, *sorted(matching.columns_of(self.job))]
         for name in sorted(used - {*known}):
             near = nearest(name, known)
-            hint = f"did you mean {{{near}}}?" if near else "known are: " + ", ".join(known)
+            hint = f"did you mean {{{near}}}?" if near else f"known are: {listed(known)}"
             self.mistakes.add(("output", "name"), f"a file name cannot hold {{{name}}}", hint, kind="file name")
         self.used.update(used)
 
 
 def _better(kind: str, written: Any) -> str:
     """The value that was meant, where that is plain to see."""
-    if kind == "size" and isinstance(written, str):
+    if kind == "size" and isinstance(written, str) and len(written) <= _LONGEST_NUMBER:
         plain = "".join("x" if char in "×*X✕" else char for char in written if not char.isspace())
         if plain != written and plain.replace("x", "", 1).isdigit():
             return f"write: {plain}"
-    if kind in {"int", "float"} and isinstance(written, str):
+    if kind in {"int", "float"} and isinstance(written, str) and len(written) <= _LONGEST_NUMBER:
         plain = written.replace("_", "").replace(",", ".")
         try:
             float(plain)

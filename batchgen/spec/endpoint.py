@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchgen.catalog.catalog import Provider, load_provider
-from batchgen.errors import CatalogError, Problem
+from batchgen.errors import CatalogError
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.schema import DEFAULT_PROVIDER
+from batchgen.spec.wording import problem
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -59,7 +60,7 @@ def locate(provider: Provider, entry: Mapping[str, Any], environment: Mapping[st
         base_url = from_environment
         wrong = _wrong_url(base_url)
         if wrong:
-            mistakes.add_at(Problem(str(provider.base_url_env), 0, 0, f"this address {wrong[0]}", wrong[1]))
+            mistakes.add_at(problem(str(provider.base_url_env), 0, 0, f"this address {wrong[0]}", wrong[1]))
     proxy = entry.get("proxy")
     if proxy:
         wrong = _wrong_url(proxy, plain=True)

@@ -5,7 +5,7 @@ time and none is kept. It refuses to know which of them are done.
 """
 
 import itertools
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from batchgen.errors import UsageError
@@ -152,22 +152,20 @@ class _Expansion:
 
     def _places(self) -> Iterator[_Place]:
         """Every place of the plan in order, excluded and equal ones included."""
+        rows: Sequence[Row] = self.job.rows
         for try_number in itertools.count(1):
-            last = True
-            for row in self.job.rows:
+            # Rows that are through are let go: one with many seeds must not make all the others be looked at as often.
+            rows = [row for row in rows if try_number <= seeds.tries(row.seeds or self.job.seeds)]
+            if not rows:
+                return
+            for row in rows:
                 wanted = row.seeds or self.job.seeds
-                count = seeds.tries(wanted)
-                if try_number > count:
-                    continue
-                last = last and try_number == count
                 prompt = Prompt(self.job, row, self.cells.of(row))
                 night = seeds.night_for(wanted.renew, self.night)
                 seed = seeds.seed_of(wanted, prompt.text.anonymous, try_number, night)
                 for variant in prompt.variants(self.job.variables):
                     for cell, axes in prompt.cells:
                         yield _Place(try_number, seed, night, variant, cell, axes)
-            if last:
-                return
 
     def _may_repeat(self) -> bool:
         """Whether two tasks of the plan can be equal: when not, none has to be remembered to find out.

@@ -15,8 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.catalog.catalog import Field
+from batchgen.spec.files import in_words, open_regular
 from batchgen.spec.task import InputPicture
 
+LARGEST_PICTURE = 32 * 1024 * 1024
+"""Bytes of one input picture: it is sent inside of a request, a third larger."""
+MOST_PICTURES = 1_000
+_FORMATS = "PNG, JPEG, WebP, GIF or BMP"
+_BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 _INT = re.compile(r"[-+]?\d{1,20}")
 _LINK = re.compile(r"https?://", re.IGNORECASE)
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
@@ -36,14 +42,14 @@ def from_text(field: Field, text: str) -> Any:
         if stripped.startswith("["):
             try:
                 return json.loads(stripped)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return text
-        return [part.strip() for part in text.split("|") if part.strip()]
+        return [part.strip() for part in text.split("|", MOST_PICTURES) if part.strip()]
     return text
 
 
 class MissingPictureError(ValueError):
-    """An input picture that is not there or cannot be read; the text names the file."""
+    """An input picture that is not there, cannot be read or is no picture; the text names the file."""
 
 
 class PictureBook:
@@ -52,6 +58,7 @@ class PictureBook:
     def __init__(self, folder: Path, hashes: MutableMapping[str, str]) -> None:
         self.folder = folder
         self.hashes = hashes
+        self._inline: dict[str, str] = {}
 
     def find(self, source: str) -> InputPicture:
         """The picture that `source` (a link, a data URI or a path) means.
@@ -61,7 +68,9 @@ class PictureBook:
         if _LINK.match(source):
             return InputPicture(source)
         if source[:5].lower() == "data:":
-            return InputPicture(source, sha256=_hash_of_data_uri(source))
+            if source not in self._inline:
+                self._inline[source] = _hash_of_data_uri(source)
+            return InputPicture(source, sha256=self._inline[source])
         path = os.path.normpath(self.folder / source)
         if path not in self.hashes:
             self.hashes[path] = _hash_of_file(path, source)
@@ -79,19 +88,28 @@ class PictureBook:
 
 def _hash_of_file(path: str, source: str) -> str:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # the path is text already; ten thousand of them are looked up
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            empty = file.tell() == 0
+        with open_regular(path) as file:
+            data = file.read(LARGEST_PICTURE + 1)
     except (OSError, ValueError) as error:
-        reason = "there is no such file"
-        if isinstance(error, IsADirectoryError):
-            reason = "it is a folder"
-        elif isinstance(error, OSError) and not isinstance(error, FileNotFoundError | NotADirectoryError):
-            reason = str(error.strerror)
-        raise MissingPictureError(f"cannot read the picture {source}: {reason}") from None
-    if empty:
+        raise MissingPictureError(f"cannot read the picture {source}: {in_words(error)}") from None
+    if not data:
         raise MissingPictureError(f"the picture {source} is empty")
-    return digest
+    if len(data) > LARGEST_PICTURE:
+        raise MissingPictureError(f"the picture {source} is larger than {LARGEST_PICTURE // 1024 // 1024} MB")
+    # What a job names goes to a server: only a picture may, whatever the file is called.
+    if not is_picture(data):
+        raise MissingPictureError(f"{source} is not sent: what it holds is no {_FORMATS} picture")
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether bytes begin as a PNG, JPEG, WebP, GIF or BMP file does."""
+    if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")):
+        return True
+    if data[:4] == b"RIFF":
+        return data[8:12] == b"WEBP"
+    # Two letters alone would let many a text pass.
+    return data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS
 
 
 def _hash_of_data_uri(source: str) -> str:
@@ -100,7 +118,7 @@ def _hash_of_data_uri(source: str) -> str:
         data = base64.b64decode(source[head.end() :], validate=True) if head else b""
     except (binascii.Error, ValueError):
         data = b""
-    if not data:
+    if not is_picture(data) or len(data) > LARGEST_PICTURE:
         raise ValueError("a data URI such as data:image/png;base64,… with the whole picture in it")
     return hashlib.sha256(data).hexdigest()
 

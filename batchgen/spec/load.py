@@ -4,6 +4,7 @@ It owns what the words of the file refer to (models, variables, folders, amounts
 what each prompt asks of each model by `checks.py`. It refuses to read the environment and to touch the network.
 """
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,22 +12,25 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from batchgen.catalog.catalog import nearest
-from batchgen.errors import CatalogError, Problem, UsageError
+from batchgen.errors import CatalogError, UsageError
 from batchgen.spec import checks, endpoint, matching, messages, names, schema
 from batchgen.spec.durations import seconds_of
 from batchgen.spec.fields import PictureBook, from_text
+from batchgen.spec.files import in_words, read_named
 from batchgen.spec.job import Budget, Job, Limits, ModelUse, Output, Seeds
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.prompts import RowReader
 from batchgen.spec.saved import job_from_json, job_to_json
 from batchgen.spec.seeds import MODULUS, parse_seeds, parse_seeds_text
 from batchgen.spec.syntax import but_not
+from batchgen.spec.wording import harmless, nearest, problem
 from batchgen.spec.yaml_reader import LARGEST_FILE, read_yaml
 
 __all__ = ["job_from_json", "job_to_json", "load_job"]
 
 _AMOUNT = re.compile(r"\d+(?:\.\d+)?")
+_MOST_WARNINGS = 20
+_MOST_FILES = 1_000
 _WORD = re.compile(r"[^\s{}]+(?: [^\s{}]+)*")
 
 
@@ -66,24 +70,28 @@ def _nearest_file(path: Path) -> Path | None:
     """The job file beside a missing one whose name, without extension, is much like it."""
     if not path.parent.is_dir():
         return None
-    by_stem = {file.stem: file for file in sorted(path.parent.glob("*.y*ml"))}
+    files = itertools.islice(path.parent.glob("*.y*ml"), _MOST_FILES)
+    by_stem = {file.stem: file for file in sorted(files) if file.is_file()}
     near = nearest(path.stem, list(by_stem))
     return by_stem[near] if near else None
 
 
 def _read(path: Path) -> bytes:
+    shown = harmless(str(path))
+    if not _is_text(str(path.absolute())):
+        raise UsageError(f"the name of {shown} is not UTF-8 text", "rename the file or its folder")
     try:
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder", "name the job file in it")
-        with path.open("rb") as file:
-            return file.read(LARGEST_FILE + 1)
+        return read_named(path, LARGEST_FILE)
     except FileNotFoundError:
         near = _nearest_file(path)
         hint = f"did you mean {near}?" if near else "`batchgen init` writes a job to begin with"
-        raise UsageError(f"there is no file {path}", hint) from None
+        raise UsageError(f"there is no file {shown}", harmless(hint)) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "this is no file name"
-        raise UsageError(f"cannot read {path}: {reason}") from None
+        raise UsageError(f"cannot read {shown}: {in_words(error)}", "name a job file") from None
+
+
+def _is_text(text: str) -> bool:
+    return all(not "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _provider_entry(parts: schema.JobFile) -> dict[str, Any]:
@@ -268,6 +276,8 @@ class _Reading:
             name, equals, value = text.partition("=")
             name = name.strip()
             try:
+                if not _is_text(text):
+                    raise ValueError("it is not UTF-8 text")
                 if not equals or not value:
                     raise ValueError("write it as --set steps=28")
                 if name in {"seed", "seeds"}:
@@ -278,7 +288,7 @@ class _Reading:
                 else:
                     params[name] = from_text(fields[name], value) if "{" not in value else value
             except ValueError as error:
-                self.mistakes.add_at(Problem(f"--set {name}", 0, 0, "cannot be used", str(error)))
+                self.mistakes.add_at(problem(f"--set {name}", 0, 0, "cannot be used", str(error)))
         return params, found
 
     def _exclude(self) -> tuple[dict[str, str], ...]:
@@ -295,7 +305,8 @@ class _Reading:
         for index, item in enumerate(items):
             loc = ("budget", index) if isinstance(written, list) else ("budget",)
             if item.images is None and item.cost is None:
-                self.mistakes.add(loc, "this budget bounds nothing", "write `images:` or `cost:`", kind="budget")
+                if "budget" not in self.mistakes.damaged:
+                    self.mistakes.add(loc, "this budget bounds nothing", "write `images:` or `cost:`", kind="budget")
                 continue
             # As it was written: 0.10 is ten hundredths, not the float nearest to them.
             raw = self.mistakes.document.raw((*loc, "cost")) or ""
@@ -323,6 +334,10 @@ class _Reading:
 
     def _output(self, name: str) -> Output:
         item = self.parts.output
+        if item.folder is not None and not item.folder.isprintable():
+            message = "`output.folder` holds characters that cannot be seen"
+            self.mistakes.add(("output", "folder"), message, "write a plain folder name", kind="folder")
+            item = schema.OutputItem()
         holder = next((folder for folder in self.path.parents if folder.name == "jobs"), None)
         base = holder.parent if holder else self.path.parent
         folder = item.folder or os.path.join("outputs", names.clean_part(name))  # noqa: PTH118
@@ -331,7 +346,9 @@ class _Reading:
     def _warn_of(self, job: Job, used: frozenset[str]) -> None:
         for name in job.variables:
             if name not in used and "prompts" not in self.mistakes.damaged:
-                self.warnings.append(f"the variable `{name}` is used by no prompt and no field")
+                self.warnings.append(harmless(f"the variable `{name}` is used by no prompt and no field"))
+                if len(self.warnings) >= _MOST_WARNINGS:
+                    break
         all_seeds = [job.seeds, *(row.seeds for row in job.rows if row.seeds)]
         large = [seed for seeds in all_seeds for seed in seeds.fixed or () if seed >= MODULUS]
         if large:

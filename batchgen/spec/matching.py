@@ -4,19 +4,32 @@ It owns ids, labels and patterns with `*`. It refuses to expand anything.
 """
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from batchgen.catalog.catalog import nearest
 from batchgen.errors import UsageError
 from batchgen.spec.job import Job, ModelUse, Row
+from batchgen.spec.wording import harmless, listed, nearest
 
 TASK_WORDS = ("model", "row", "prompt_id", "seed", "try")
 """What `exclude:` and `--only` may name besides variables and columns."""
 
 
+_WILD = frozenset("*?[")
+
+
 def fits(value: str, pattern: str) -> bool:
     """Whether `value` is `pattern`, or matches it as a pattern with `*`, `?` or `[…]`."""
-    return value == pattern or fnmatch.fnmatchcase(value, pattern)
+    return value == pattern or (is_wild(pattern) and fnmatch.fnmatchcase(value, pattern))
+
+
+def is_wild(pattern: str) -> bool:
+    """Whether a pattern can mean more than the one word that it spells."""
+    return not _WILD.isdisjoint(pattern)
+
+
+def fits_any(values: Collection[str], pattern: str) -> bool:
+    """Whether a pattern means one of `values`."""
+    return pattern in values or (is_wild(pattern) and any(fits(value, pattern) for value in values))
 
 
 def fits_model(use: ModelUse, pattern: str) -> bool:
@@ -44,13 +57,13 @@ def check_only(job: Job, only: Mapping[str, str]) -> dict[str, str]:
         key = written.lower()
         if key not in known:
             near = nearest(key, known)
-            hint = f"did you mean {near}?" if near else "known are: " + ", ".join(known)
-            raise UsageError(f"--only {written}={value}: the job has no {written}", hint)
+            hint = f"did you mean {near}?" if near else f"known are: {listed(known)}"
+            raise UsageError(harmless(f"--only {written}={value}: the job has no {written}"), harmless(hint))
         names = _values(job, key)
         if names is not None and not any(fits(name, value) for name in names):
             near = nearest(value, names)
-            hint = f"did you mean {near}?" if near else "known are: " + ", ".join(names)
-            raise UsageError(f"--only {written}={value} matches nothing in the job", hint)
+            hint = f"did you mean {near}?" if near else f"known are: {listed(names)}"
+            raise UsageError(harmless(f"--only {written}={value} matches nothing in the job"), harmless(hint))
         checked[key] = value
     return checked
 

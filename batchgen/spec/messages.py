@@ -11,6 +11,9 @@ from batchgen.spec import schema
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.syntax import SECRET_KEY, SECRET_VALUE, explain_colon, quoted
 
+_LINES_TO_LOOK_AT = 2000
+_LEAD = re.compile(r"\s*(?:-\s+)+")
+
 
 def look_for_habits(mistakes: Mistakes, provider: Provider) -> None:
     """Note what people bring along from elsewhere, and take it out so that nothing is said twice."""
@@ -30,8 +33,8 @@ def look_for_habits(mistakes: Mistakes, provider: Provider) -> None:
 
 
 def _not_a_mapping(mistakes: Mistakes) -> None:
-    for number, text in enumerate(mistakes.document.lines):
-        found = explain_colon(text, number)
+    for number, text in enumerate(mistakes.document.lines[:_LINES_TO_LOOK_AT]):
+        found = explain_colon(text[:_LINES_TO_LOOK_AT], number)
         if found:
             mistakes.add_line(*found)
             return
@@ -64,7 +67,7 @@ def _request_body(mistakes: Mistakes, provider: Provider) -> None:
         raw = document.raw((key,)) or ""
         lists = {"prompt": "prompts", "model": "models"}
         if key in lists:
-            shown = f"\n      - {quoted(raw) if key == 'prompt' else raw}" if raw else " and below it one in each line"
+            shown = f" [{quoted(raw) if key == 'prompt' else raw}]" if raw else " and below it one in each line"
             hint = f"write: {lists[key]}:{shown}"
         elif key == "seed":
             hint = f"write: seeds: {raw or '7'}"
@@ -100,9 +103,12 @@ def _prompt(mistakes: Mistakes, item: object, index: int) -> None:
 
 def _prompt_read_as_mapping(mistakes: Mistakes, item: dict[str, object], index: int) -> None:
     document, loc = mistakes.document, ("prompts", index)
-    line = document.place(loc)[0] - 1
-    lead, body = re.match(r"^(\s*(?:-\s+)*)(.*)$", document.lines[line]).groups()  # type: ignore[union-attr]
-    if not lead.strip() or len(item) > 1 or not body:
+    line, column = document.place(loc)
+    lead = _LEAD.match(document.lines[line - 1], 0, column - 1)
+    if lead is None or lead.end() != column - 1 or len(item) > 1:
+        return
+    body = document.lines[line - 1][column - 1 :]
+    if not body:
         return
     key = next(iter(item))
     if body.startswith("{"):

@@ -6,6 +6,7 @@ It refuses to decide what a mistake is.
 from collections.abc import Sequence
 
 from batchgen.errors import JobError, Problem
+from batchgen.spec.wording import MOST_PROBLEMS, problem, too_many
 from batchgen.spec.yaml_reader import Document
 
 
@@ -23,17 +24,19 @@ class Mistakes:
     ) -> None:
         """Note a mistake at `loc` of the job file, or at its key."""
         line, column = self.document.place(loc, key=key)
-        self.problems.append(Problem(self.document.file, line, column, message, hint, kind))
         if loc:
             self.damaged.add(str(loc[0]))
+        self.add_at(problem(self.document.file, line, column, message, hint, kind))
 
     def add_line(self, line: int, column: int, message: str, hint: str = "") -> None:
         """Note a mistake at a line and column of the job file, counted from 0."""
-        self.problems.append(Problem(self.document.file, line + 1, column + 1, message, hint))
+        self.add_at(problem(self.document.file, line + 1, column + 1, message, hint))
 
-    def add_at(self, problem: Problem) -> None:
-        """Note a mistake of another file."""
-        self.problems.append(problem)
+    def add_at(self, found: Problem) -> None:
+        """Note a mistake of another file. Raises JobError when there are so many that reading on helps nobody."""
+        self.problems.append(found)
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise too_many(self._in_order())
 
     def touched(self, key: str, loc: Sequence[str | int]) -> bool:
         """Whether something was already said about `key` at the top of the file."""
@@ -42,5 +45,8 @@ class Mistakes:
     def raise_if_any(self) -> None:
         """Raise JobError with all mistakes, in the order of the files' lines, each once."""
         if self.problems:
-            unique = list(dict.fromkeys(self.problems))
-            raise JobError(sorted(unique, key=lambda problem: (problem.file, problem.line, problem.column)))
+            raise JobError(self._in_order())
+
+    def _in_order(self) -> list[Problem]:
+        unique = dict.fromkeys(self.problems)
+        return sorted(unique, key=lambda found: (found.file, found.line, found.column))

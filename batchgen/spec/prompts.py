@@ -4,6 +4,7 @@ It owns what a column means: itself (`id`, `model`, `seed`, `prompt`), a request
 formats are `tables.py`'s.
 """
 
+import codecs
 import json
 import os
 from collections.abc import Mapping
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.catalog.catalog import Provider
-from batchgen.errors import Problem
 from batchgen.spec import messages, names, template
 from batchgen.spec.fields import from_text, is_path
 from batchgen.spec.job import PromptFile, Row, Seeds
@@ -21,7 +21,15 @@ from batchgen.spec.schema import PromptItem
 from batchgen.spec.seeds import parse_seeds, parse_seeds_text
 from batchgen.spec.syntax import but_not
 from batchgen.spec.tables import KINDS, Record, Table, read_table
+from batchgen.spec.wording import listed, problem
 
+LONGEST_PROMPT = 100_000
+"""Characters, with variables and columns put in. Longer ones are files whose quotation marks do not match."""
+MOST_FIXED_SEEDS = 1_000_000
+"""Seeds that the prompts of a job name, all together."""
+_MOST_PATTERNS = 1_000
+_NOT_FOR_TEXT = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "utf-7", "undefined"})
+"""Ways to write text inside of other text: no editor saves files in them."""
 _OWN_WORDS = frozenset({"id", "model", "seed", "prompt"})
 _EMPTY: Mapping[str, Any] = {}
 
@@ -37,12 +45,14 @@ class Origin:
     """Fields that were columns of the file."""
     columns: frozenset[str] = frozenset()
     """All columns of the file, those whose cell is empty included."""
+    shared_seeds: Seeds | None = None
+    """Seeds of the entry, which all its rows share."""
 
     def note(self, mistakes: Mistakes, message: str, hint: str = "", *, kind: str, at: tuple[str, ...] = ()) -> None:
         """Note a mistake of the row, at a key of its entry where that is known."""
         in_entry = not self.file or (at and at[-1] not in self.sent and mistakes.document.holds((*self.loc, *at)))
         if not in_entry:
-            mistakes.add_at(Problem(self.file, self.line, 0, message, hint, kind))
+            mistakes.add_at(problem(self.file, self.line, 0, message, hint, kind))
         else:
             mistakes.add((*self.loc, *at), message, hint, kind=kind)
 
@@ -59,6 +69,9 @@ class RowReader:
         self.tables: list[tuple[Table, PromptItem, frozenset[str], range]] = []
         self._ids: dict[str, Origin] = {}
         self._shared: dict[str, Any] = {}
+        self._known: dict[int, tuple[Any, Any]] = {}
+        self._next: dict[str, int] = {}
+        self._seeds = 0
 
     def read(self, index: int, item: str | PromptItem) -> None:
         """Add what one entry of `prompts:` says."""
@@ -111,6 +124,16 @@ class RowReader:
                 self.mistakes, "this prompt is empty", "write one, or delete the line", kind="empty prompt", at=at
             )
             return
+        if len(row.prompt) > LONGEST_PROMPT:
+            message = f"this prompt has {len(row.prompt):,} characters; {LONGEST_PROMPT:,} are the most"
+            origin.note(self.mistakes, message, "is a quotation mark missing?", kind="prompt that is too long")
+            return
+        if row.seeds is not None and row.seeds is not origin.shared_seeds:
+            self._seeds += len(row.seeds.fixed or ())
+            if self._seeds > MOST_FIXED_SEEDS:
+                message = f"the prompts of this job name more than {MOST_FIXED_SEEDS:,} seeds"
+                origin.note(self.mistakes, message, "write `seed: {count: 4}`", kind="too many seeds")
+                self.mistakes.raise_if_any()
         try:
             text = template.plain(row.prompt) if row.literal else template.parse(row.prompt)
         except template.TemplateError as error:
@@ -145,12 +168,22 @@ class RowReader:
         """One object for all equal values: what rows have in common is prepared once."""
         if not value:
             return _EMPTY if isinstance(value, Mapping) else value
-        return self._shared.setdefault(repr(value), value)
+        if not isinstance(value, Mapping):
+            return self._shared.setdefault(repr(value), value)
+        known = self._known.get(id(value))
+        if known is None:
+            # The value is kept beside its twin: its address must not come to mean another one.
+            known = self._known[id(value)] = value, self._shared.setdefault(repr(value), value)
+        return known[1]
 
     def _free(self, row_id: str) -> str:
         if row_id not in self._ids:
             return row_id
-        return next(name for number in range(2, len(self._ids) + 3) if (name := f"{row_id}-{number}") not in self._ids)
+        first = self._next.get(row_id, 2)
+        numbers = range(first, first + len(self._ids) + 1)
+        number = next(number for number in numbers if f"{row_id}-{number}" not in self._ids)
+        self._next[row_id] = number + 1
+        return f"{row_id}-{number}"
 
     def _file(self, loc: tuple[str | int, ...], item: PromptItem) -> None:
         path = self.folder / str(item.file)
@@ -163,8 +196,10 @@ class RowReader:
             self.mistakes.add((*loc, "encoding"), message, "such as utf-8, gb18030, cp1252", kind="encoding")
             return
         if not path.is_file():
-            message = f"there is no file {item.file}"
-            self.mistakes.add((*loc, "file"), message, f"looked for {path}", kind="prompt file")
+            message, hint = f"there is no file {item.file}", f"looked for {path}"
+            if path.exists():
+                message, hint = f"{item.file} is no file of text", "a folder, a pipe or a device holds no prompts"
+            self.mistakes.add((*loc, "file"), message, hint, kind="prompt file")
             return
         # In messages a path that the user's shell understands, in the job one that does not depend on it.
         shown = Path(self.mistakes.document.file).parent / os.path.relpath(path, self.folder)
@@ -222,7 +257,7 @@ def _names_in(row: Row) -> tuple[str, ...]:
 
 def _known_encoding(name: str) -> bool:
     try:
-        return "a".encode(name).decode(name) == "a"
+        return codecs.lookup(name).name not in _NOT_FOR_TEXT and "a".encode(name).decode(name) == "a"
     except (LookupError, ValueError):
         return False
 
@@ -246,11 +281,12 @@ class _FileEntry:
         self.wanted = {name for text in _templates(item) for name in text.names}
         self.models = (item.model,) if isinstance(item.model, str) else tuple(item.model) if item.model else None
         self.seeds = reader.seeds(item, loc)
+        self.merged: dict[str, dict[str, Any]] = {}
         self.id_text = reader.mistakes.document.raw((*loc, "id")) if item.id is not None else None
 
     def read(self, record: Record) -> None:
         """Add the row of one record."""
-        origin = Origin(self.loc, self.table.shown, record.line, self.sent, self.columns)
+        origin = Origin(self.loc, self.table.shown, record.line, self.sent, self.columns, self.seeds)
         texts = {name: _as_text(value) for name, value in record.cells.items() if name not in self.sent}
         prompt = self.item.prompt if self.item.prompt is not None else texts.get("prompt", "")
         params = self._params(record)
@@ -258,7 +294,7 @@ class _FileEntry:
         row = Row(
             id=self._id(texts, origin),
             prompt=prompt,
-            params={**self.item.params, **params} if params else self.item.params,
+            params=self._merged(params) if params else self.item.params,
             extra_params=self.item.extra_params,
             models=self._models(record, texts),
             seeds=self._record_seeds(record, texts, origin),
@@ -267,6 +303,13 @@ class _FileEntry:
             place=f"{self.item.file}:{record.line}",
         )
         self.reader.add(row, origin)
+
+    def _merged(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The entry's fields with a record's on top; records that say the same share one mapping."""
+        key = repr(params)
+        if key not in self.merged:
+            self.merged[key] = {**self.item.params, **params}
+        return self.merged[key]
 
     def _params(self, record: Record) -> dict[str, Any]:
         params = {}
@@ -300,7 +343,7 @@ class _FileEntry:
             if name in self.table.columns:
                 origin.note(self.reader.mistakes, f"the column `{name}` is empty, and `id` needs it", kind="empty cell")
             else:
-                hint = "columns are: " + ", ".join(self.table.columns)
+                hint = f"columns are: {listed(self.table.columns)}"
                 message = f"`id` names {{{name}}}, which is no column of {self.item.file}"
                 self.reader.mistakes.add((*self.loc, "id"), message, hint, kind="unknown column")
         return ""
@@ -311,7 +354,7 @@ class _FileEntry:
             return tuple(_as_text(item) for item in value)
         if value is None:
             return self.models
-        return tuple(part.strip() for part in texts["model"].split("|") if part.strip())
+        return tuple(part.strip() for part in texts["model"].split("|", _MOST_PATTERNS) if part.strip())
 
     def _record_seeds(self, record: Record, texts: Mapping[str, str], origin: Origin) -> Seeds | None:
         value = record.cells.get("seed")

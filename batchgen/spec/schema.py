@@ -6,18 +6,23 @@ are checked against the catalogue.
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from batchgen.catalog.catalog import nearest
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.syntax import but_not
+from batchgen.spec.wording import MOST_PROBLEMS, listed, nearest
 from batchgen.spec.yaml_reader import Document
 
 DEFAULT_PROVIDER = "modelverse"
 DEFAULT_NAME = "{prompt_id}/{model}-{seed}-{id}"
+
+
+MOST_RULES = 1_000
+"""Of `exclude`: every task is held against each of them."""
 
 
 class _Strict(BaseModel):
@@ -84,7 +89,7 @@ class LimitsItem(_Strict):
 
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Paid calls in flight at once.")
     requests_per_minute: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="Paid calls begun within a minute."
+        default=None, ge=0.01, le=1_000_000, allow_inf_nan=False, description="Paid calls begun within a minute."
     )
     timeout: Duration | None = Field(
         default=None, description="How long one paid call may take before its outcome counts as unknown: 300, 90s, 5m."
@@ -97,9 +102,13 @@ class LimitsItem(_Strict):
 class BudgetItem(_Strict):
     """What may be spent. Calls in flight and calls of unknown outcome count as spent."""
 
-    images: int | None = Field(default=None, ge=0, description="Pictures at most.")
+    images: int | None = Field(default=None, ge=0, le=1_000_000_000, description="Pictures at most.")
     cost: float | None = Field(
-        default=None, ge=0, allow_inf_nan=False, description="Money at most, in the provider's currency."
+        default=None,
+        ge=0,
+        le=1_000_000_000,
+        allow_inf_nan=False,
+        description="Money at most, in the provider's currency.",
     )
     per: Literal["life", "run", "day", "week", "month"] = Field(
         default="life", description="Over which time: all that this folder ever spent, or one run, day, week or month."
@@ -156,6 +165,7 @@ class OutputItem(_Strict):
     name: str = Field(
         default=DEFAULT_NAME,
         min_length=1,
+        max_length=1_000,
         description="File names: {prompt_id} {row} {model} {seed} {id} {try} {index} {night}, variables and columns.",
     )
     ascii: bool = Field(default=False, description="Keep file names to the letters a-z, digits and hyphens.")
@@ -190,7 +200,9 @@ class JobFile(_Strict):
         default_factory=dict, description="Undocumented request fields, sent as they are."
     )
     exclude: list[Annotated[dict[str, Scalar], Field(min_length=1)]] = Field(
-        default=[], description="Combinations to leave out; all that is written in one entry must match."
+        default=[],
+        max_length=MOST_RULES,
+        description="Combinations to leave out; all that is written in one entry must match.",
     )
     budget: (
         Annotated[
@@ -236,7 +248,7 @@ def validate(document: Document, mistakes: Mistakes) -> JobFile | None:
         try:
             return JobFile.model_validate(document.value)
         except ValidationError as error:
-            details = error.errors(include_url=False)
+            details = _first_errors(error, document.value)
             gone = [_note(document, mistakes, detail, details) for detail in details]
             for loc in sorted(filter(None, gone), key=_from_the_end, reverse=True):
                 document.drop(loc)
@@ -247,8 +259,20 @@ def validate(document: Document, mistakes: Mistakes) -> JobFile | None:
     return None
 
 
+_MANY = 2 * MOST_PROBLEMS
 DEEPEST_REPAIR = 4
 """Taking a broken part out can show that its parent lacks something: so often is looked again."""
+
+
+def _first_errors(error: ValidationError, value: Any) -> list[ErrorDetails]:
+    """What is wrong, as far as it will be shown: each of a hundred thousand mistakes would cost as much as a prompt."""
+    if error.error_count() > _MANY and isinstance(value, dict):
+        few = {key: item[:_MANY] if isinstance(item, list) else item for key, item in islice(value.items(), _MANY)}
+        try:
+            JobFile.model_validate(few)
+        except ValidationError as first:
+            error = first
+    return error.errors(include_url=False, include_input=False)
 
 
 def _from_the_end(loc: Sequence[str | int]) -> tuple[tuple[bool, str | int], ...]:
@@ -265,7 +289,7 @@ def _note(
         known = _siblings(loc[:-1])
         key = str(loc[-1])
         near = nearest(key, known)
-        hint = f"did you mean `{near}`?" if near else "known here: " + ", ".join(known)
+        hint = f"did you mean `{near}`?" if near else f"known here: {listed(known)}"
         mistakes.add(loc, f"there is no key `{key}` {_inside(loc[:-1])}", hint, kind="unknown key", key=True)
         return loc
     if kind == "missing":
@@ -287,8 +311,16 @@ def _note(
         hint = _EXAMPLES.get(str(loc[0]), "") if len(loc) == 1 else ""
         if "text" in expected and isinstance(value, bool | int | float):
             hint = f'write it in quotes: "{document.raw(loc)}"'
+        elif "number" in expected and isinstance(value, str):
+            hint = _as_number(value)
         mistakes.add(loc, f"{word} must be {expected}{but_not(document.raw(loc))}", hint, kind="wrong value")
     return loc or None
+
+
+def _as_number(text: str) -> str:
+    """The number that was meant, where a text is one in another spelling."""
+    plain = text.strip().replace("_", "")
+    return f"write it as a number: {plain}" if plain.isdecimal() and len(plain) < _LONGEST_NUMBER else ""
 
 
 def _quoted_hint(document: Document, loc: Sequence[str | int]) -> str:
@@ -353,9 +385,12 @@ _TYPES = {
     "model_attributes_type": "a mapping (key: value)",
     "duration": "a time such as 300 (seconds), 90s, 30m or 6h",
     "too_short": "longer: it is empty",
+    "too_long": f"shorter: {MOST_RULES:,} entries are the most",
     "string_too_short": "longer: it is empty",
+    "string_too_long": "shorter",
     "finite_number": "a number",
 }
+_LONGEST_NUMBER = 20
 _EXAMPLES = {
     "prompts": "write `prompts:` and below it `  - a neon city in the rain`",
     "models": "write `models:` and below it `  - black-forest-labs/flux.1-dev`",
@@ -371,7 +406,7 @@ def _expected(kind: str, ctx: dict[str, Any]) -> str:
         return "one of " + str(ctx.get("expected", "")).replace("'", "").replace(" or ", ", ")
     if kind in {"greater_than_equal", "greater_than", "less_than_equal"}:
         words = {"ge": "at least", "gt": "more than", "le": "at most"}
-        return next(f"{words[key]} {ctx[key]:g}" for key in words if key in ctx)
+        return next(f"{words[key]} {ctx[key]:.10g}" for key in words if key in ctx)
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         return str(ctx.get("expected_tags", "something else")).replace("'", "").replace(", ", " or ")
     return "something else"

@@ -6,6 +6,7 @@ user pay again, so golden tests pin it. It refuses to look at the clock; times a
 
 import datetime
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -88,14 +89,18 @@ def parse_seeds(value: Any) -> Seeds:
         return _counted(value)
     if value == -1 and not isinstance(value, bool):
         return Seeds()
-    numbers = list(_numbers(value))
+    numbers = list(itertools.islice(_numbers(value), MOST_SEEDS + 1))
     if not numbers:
         raise ValueError("at least one seed")
+    if len(numbers) > MOST_SEEDS:
+        raise ValueError(f"at most {MOST_SEEDS} seeds")
     return Seeds(fixed=tuple(dict.fromkeys(numbers)))
 
 
 def parse_seeds_text(text: str) -> Seeds:
     """The same for a cell or a `--set`: `7`, `-1`, `1..4`, `1|2`."""
+    if text.count("|") >= MOST_SEEDS:
+        raise ValueError(f"at most {MOST_SEEDS} seeds")
     parts = [part.strip() for part in text.split("|")]
     values: list[Any] = [int(part) if re.fullmatch(r"[-+]?\d{1,20}", part) else part for part in parts]
     return parse_seeds(values[0] if len(values) == 1 else values)

@@ -20,6 +20,8 @@ SECRET_KEY = re.compile(
 SECRET_VALUE = re.compile(r"(?:^|[^\w-])(?:sk-[\w-]{6,}|Bearer\s+\S{6,})", re.IGNORECASE)
 
 _SHORT = 40
+_LONGEST_LINE = 2000
+"""Of characters: longer lines are written by machines, and no line is shown that long."""
 
 Explained = tuple[int, int, str, str]
 
@@ -27,19 +29,21 @@ Explained = tuple[int, int, str, str]
 def explain_syntax(lines: Sequence[str], line: int, column: int, start: int, problem: str) -> Explained:
     """Line and column (from 0), message and hint for a place where YAML could not go on."""
     line, start = min(line, len(lines) - 1), min(start, len(lines) - 1)
+    if max(len(lines[number]) for number in {line, start}) > _LONGEST_LINE:
+        return line, column, "YAML cannot be read on from here", "check the quotation marks and brackets before it"
     for number in dict.fromkeys((line, start, max(line - 1, 0))):
-        found = _explain_line(lines[number], number)
+        found = _explain_line(lines[number][:_LONGEST_LINE], number)
         if found:
             return found
     for number in range(line, max(-1, line - 200), -1):
-        found = explain_colon(lines[number], number)
+        found = explain_colon(lines[number][:_LONGEST_LINE], number)
         if found:
             return found
     if "mapping values" in problem:
         fixed = _fixed(lines[line], 0)
         return line, column, "a text with a colon and a space in it needs quotes", fixed
-    before = next((at for at in range(line - 1, -1, -1) if lines[at].strip()), line)
-    lost = re.search(r"\S\s+(#.*)", lines[before])
+    before = next((at for at in range(line - 1, max(-1, line - 200), -1) if lines[at].strip()), line)
+    lost = re.search(r"\S\s+(#.*)", lines[before]) if len(lines[before]) <= _LONGEST_LINE else None
     if lost:
         return before, lost.start(1), f"everything from ` #` on is a comment: {lost[1]}", _fixed(lines[before], 0)
     if "end of stream" in problem:
@@ -124,7 +128,9 @@ def quoted(text: str) -> str:
 
 def but_not(written: object) -> str:
     """`, not …` with what was written instead of what was expected, where that is short and no secret."""
-    text = "" if written is None else str(written)
+    if written is None or isinstance(written, dict | list | tuple):
+        return ""
+    text = str(written)
     return f", not {text}" if text and len(text) <= _SHORT and text.isprintable() and not looks_secret(text) else ""
 
 

@@ -37,14 +37,21 @@ class Template:
         """The template with the values of some names put in for good; the other names stay."""
         if not any(name in values for name in self.names):
             return self
-        literals, names = [self.literals[0]], []
+        literals: list[str] = []
+        names: list[str] = []
+        parts = [self.literals[0]]
         for name, literal in zip(self.names, self.literals[1:], strict=True):
             if name in values:
-                literals[-1] += values[name] + literal
+                parts += values[name], literal
             else:
                 names.append(name)
-                literals.append(literal)
-        return Template(tuple(literals), tuple(names))
+                literals.append("".join(parts))
+                parts = [literal]
+        return Template((*literals, "".join(parts)), tuple(names))
+
+    def longest(self, longest_of: Mapping[str, int]) -> int:
+        """How many characters the text can have at most, when no value of a name is longer than `longest_of` says."""
+        return sum(map(len, self.literals)) + sum(longest_of.get(name, 0) for name in self.names)
 
     @property
     def anonymous(self) -> str:
@@ -66,21 +73,24 @@ def parse(text: str) -> Template:
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> Template:
-    literals, names, at = [""], [], 0
+    literals: list[str] = []
+    names: list[str] = []
+    parts: list[str] = []
+    at = 0
     for token in _TOKEN.finditer(text):
-        literals[-1] += text[at : token.start()]
+        parts.append(text[at : token.start()])
         at = token.end()
         word = token[0]
         if word in {"{{", "}}"}:
-            literals[-1] += word[0]
+            parts.append(word[0])
         elif token[1] is not None and token[1].strip():
             names.append(token[1].strip().lower())
-            literals.append("")
+            literals.append("".join(parts))
+            parts = []
         else:
             doubled = "{{}}" if word == "{}" else word * 2
             raise TemplateError(f"the brace {word} names no variable; write {doubled} for a brace, or `literal: true`")
-    literals[-1] += text[at:]
-    return Template(tuple(literals), tuple(names))
+    return Template((*literals, "".join([*parts, text[at:]])), tuple(names))
 
 
 def plain(text: str) -> Template:
@@ -117,3 +127,11 @@ def render_value(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: render_value(item, values) for key, item in value.items()}
     return value
+
+
+def longest_value(value: Any, longest_of: Mapping[str, int]) -> int:
+    """`Template.longest` over all texts of a compiled value."""
+    if isinstance(value, Template):
+        return value.longest(longest_of)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(longest_value(item, longest_of) for item in items)

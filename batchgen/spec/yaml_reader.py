@@ -14,12 +14,15 @@ import yaml
 
 from batchgen.errors import JobError, Problem
 from batchgen.spec.syntax import explain_syntax
+from batchgen.spec.wording import MOST_PROBLEMS, problem, too_many
 
 LARGEST_FILE = 20 * 1024 * 1024
 DEEPEST = 50
 MOST_ALIASES = 100
-MOST_NODES = 1_000_000
-"""Of values in one file, those that aliases repeat included."""
+MOST_NODES = 200_000
+"""Of keys, texts, lists and mappings in one file, those that aliases repeat included: a hundred thousand prompts in lines
+of their own, with room for some entries. More than that takes seconds to read, and belongs into a prompt file."""
+MOST_LINES = 1_000_000
 
 _BREAK = re.compile(r"\r\n|\r|\n")
 # Everything that YAML forbids in a file, and the three line breaks of YAML 1.1 that YAML 1.2 takes for plain text.
@@ -35,7 +38,8 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_LONGEST_NUMBER = 100
+_LONGEST_NUMBER = 40
+_COMMENT = re.compile(r"[ \t]*(#.*)")
 
 Loc = Sequence[str | int]
 
@@ -103,8 +107,9 @@ class Document:
         mark = self.find(loc)[1]
         if mark is None or not mark.plain:
             return ""
-        rest = self.lines[mark.end_line][mark.end_column :]
-        return rest.strip() if rest.lstrip().startswith("#") else ""
+        # Matched in place: a line may hold a hundred thousand values, and a copy of its rest for each would take hours.
+        found = _COMMENT.match(self.lines[mark.end_line], mark.end_column)
+        return found[1].strip() if found else ""
 
     def drop(self, loc: Loc) -> None:
         """Take the child at `loc` out of the values; the places of the others stay true."""
@@ -144,12 +149,11 @@ def _number(text: str) -> Any:
 
 def _decode(data: bytes, file: str) -> str:
     if len(data) > LARGEST_FILE:
-        size = f"{len(data) / 1024 / 1024:.0f} MB"
-        raise _fatal(
-            file, 0, 0, f"this file has {size}; a job file has 20 MB at most", "put the prompts into a .csv file"
-        )
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:4]:
-        raise _fatal(file, 1, 1, "this file is UTF-16 text", "save it as UTF-8")
+        hint = "put the prompts into a .csv, .tsv or .jsonl file"
+        raise _fatal(file, 0, 0, "this file is too large; a job file has 20 MB at most", hint)
+    wide = wide_encoding(data)
+    if wide:
+        raise _fatal(file, 1, 1, f"this file is {wide} text", "save it as UTF-8")
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
         text = data.decode("utf-8")
@@ -157,6 +161,9 @@ def _decode(data: bytes, file: str) -> str:
         before = data[: error.start].decode("utf-8")
         line, column = _position(before, len(before))
         raise _fatal(file, line, column, "this file is not UTF-8 text", "save it as UTF-8") from None
+    if text.count("\n") + text.count("\r") > MOST_LINES:
+        hint = "put the prompts into a .csv, .tsv or .jsonl file"
+        raise _fatal(file, 0, 0, f"this file has more than {MOST_LINES:,} lines", hint)
     bad = _FORBIDDEN.search(text)
     if bad:
         line, column = _position(text, bad.start())
@@ -165,13 +172,22 @@ def _decode(data: bytes, file: str) -> str:
     return text
 
 
+def wide_encoding(data: bytes) -> str:
+    """`UTF-16` or `UTF-32` for bytes that begin like text in it; empty for others."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or data[:3] == b"\0\0\0" or data[1:4] == b"\0\0\0":
+        return "UTF-32"
+    half = data[:1] != b"\0" and data[1:2] == b"\0" and data[3:4] == b"\0"
+    other = data[:1] == b"\0" and data[1:2] != b"\0"
+    return "UTF-16" if half or other or data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
+
+
 def _position(text: str, index: int) -> tuple[int, int]:
     lines = _BREAK.split(text[:index])
     return len(lines), len(lines[-1]) + 1
 
 
 def _fatal(file: str, line: int, column: int, message: str, hint: str = "") -> JobError:
-    return JobError([Problem(file, line, column, message, hint, kind="unreadable file")])
+    return JobError([problem(file, line, column, message, hint, "unreadable file")])
 
 
 class _Builder:
@@ -180,10 +196,11 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[Problem] = []
-        self.anchors: dict[str, tuple[Any, int, Any]] = {}
+        self.anchors: dict[str, tuple[Any, int, int, Any]] = {}
         self.open_anchors: set[str] = set()
         self.aliases = 0
         self.nodes = 0
+        self.letters = 0
 
     def build(self, text: str) -> Document:
         try:
@@ -202,13 +219,17 @@ class _Builder:
     def _events(self, text: str) -> Iterator[Any]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
         try:
-            while loader.check_event():
-                yield loader.get_event()
+            event = None
+            while type(event) is not yaml.StreamEndEvent:
+                event = loader.get_event()
+                yield event
         finally:
             loader.dispose()
 
     def _problem(self, line: int, column: int, message: str, hint: str, kind: str = "YAML mistake") -> None:
-        self.problems.append(Problem(self.document.file, line + 1, column + 1, message, hint, kind))
+        self.problems.append(problem(self.document.file, line + 1, column + 1, message, hint, kind))
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise too_many(self.problems)
 
     def _whole(self, events: Iterator[Any]) -> Any:
         next(events)
@@ -237,13 +258,14 @@ class _Builder:
                 self.document.remember(done.value, done.marks)
                 if done.anchor:
                     self.open_anchors.discard(done.anchor)
-                    self.anchors[done.anchor] = (done.value, self.nodes - done.nodes_before, None)
+                    letters = self.letters - done.letters_before
+                    self.anchors[done.anchor] = (done.value, self.nodes - done.nodes_before, letters, None)
                 value, raw, start = done.value, None, done.start
             elif kind is yaml.AliasEvent:
                 value, raw = self._alias(event)
             else:
                 self._check_tag(event)
-                stack.append(_Open({} if kind is yaml.MappingStartEvent else [], event, self.nodes))
+                stack.append(_Open({} if kind is yaml.MappingStartEvent else [], event, self.nodes, self.letters))
                 self._check_bounds(len(stack), start)
                 if event.anchor:
                     self.open_anchors.add(event.anchor)
@@ -264,6 +286,8 @@ class _Builder:
 
     def _check_bounds(self, depth: int, mark: Any) -> None:
         self.nodes += 1
+        if self.letters > LARGEST_FILE:
+            raise self._stop(mark, "values that are repeated with * make more than 20 MB of this file", "")
         if self.nodes > MOST_NODES:
             hint = "put the prompts into a .csv, .tsv or .jsonl file"
             raise self._stop(mark, f"this file holds more than {MOST_NODES:,} values", hint)
@@ -283,6 +307,7 @@ class _Builder:
     def _scalar(self, event: Any) -> Any:
         raw: str = event.value
         value: Any = raw
+        self.letters += len(raw)
         self._check_bounds(0, event.start_mark)
         if event.tag is not None:
             self._check_tag(event)
@@ -296,7 +321,7 @@ class _Builder:
             mark = event.start_mark
             self._problem(mark.line, mark.column, "this text holds half a character (\\ud800 to \\udfff)", "delete it")
         if event.anchor:
-            self.anchors[event.anchor] = (value, 1, raw)
+            self.anchors[event.anchor] = (value, 1, len(raw), raw)
         return value
 
     def _alias(self, event: Any) -> tuple[Any, str | None]:
@@ -311,8 +336,9 @@ class _Builder:
             hint = "a text that begins with * needs quotes"
             self._problem(mark.line, mark.column, f"*{name} repeats a value that has no name &{name} above", hint)
             return None, None
-        value, size, raw = self.anchors[name]
+        value, size, letters, raw = self.anchors[name]
         self.nodes += size - 1
+        self.letters += letters
         self._check_bounds(0, mark)
         return value, raw
 
@@ -340,17 +366,18 @@ class _Builder:
 class _Open:
     """A mapping or a list whose end has not come yet."""
 
-    __slots__ = ("anchor", "key", "marks", "nodes_before", "start", "value")
+    __slots__ = ("anchor", "key", "letters_before", "marks", "nodes_before", "start", "value")
 
-    def __init__(self, value: Any, event: Any, nodes: int) -> None:
+    def __init__(self, value: Any, event: Any, nodes: int, letters: int) -> None:
         self.value = value
         self.marks: Any = type(value)()
         self.key: tuple[str, int, int] | None = None
         self.anchor: str | None = event.anchor
         self.start = event.start_mark
         self.nodes_before = nodes
+        self.letters_before = letters
 
 
-def _syntax_problem(document: Document, line: int, column: int, start: int, problem: str) -> Problem:
-    at, where, message, hint = explain_syntax(document.lines, line, column, start, problem)
-    return Problem(document.file, at + 1, where + 1, message, hint, "YAML mistake")
+def _syntax_problem(document: Document, line: int, column: int, start: int, said: str) -> Problem:
+    at, where, message, hint = explain_syntax(document.lines, line, column, start, said)
+    return problem(document.file, at + 1, where + 1, message, hint, "YAML mistake")

@@ -159,3 +159,21 @@ def test_a_job_file_with_hostile_words_is_refused_in_harmless_ones(cli: Cli, tmp
         assert ran.code == 2
         assert OBEYED.findall(ran.err + ran.out) == []
         assert max(map(len, ran.err.splitlines())) < 1000
+
+
+def test_names_of_files_and_folders_are_as_harmless(api: str, cli: Cli, tmp_path: Path) -> None:
+    home = tmp_path / "in\x1b]0;owned\x07 \u202eto\nforged: finished"
+    job = write_job(home, "prompts: [lamp lines]\nmodels: [black-forest-labs/flux.1-dev]\n", "\x1b[31mfoo\u202e.yaml")
+    (job.parent / ".env").touch(0o600)
+    (job.parent / ".env").write_text(f"MODELVERSE_API_KEY={KEY}\n")
+
+    runs = [cli("init", home / "\x9bnew.yaml"), cli("run", job, base_url=api, key="")]
+    runs += [cli(verb, job, base_url=api) for verb in ("validate", "plan", "status", "verify", "recover", "run")]
+    runs += [cli("status", home / "nowhere\x1b[31m"), cli("validate", home / "no\x1b[31m.yaml")]
+    (folder,) = (home / "outputs").iterdir()
+    (folder / "ledger.sqlite3").write_bytes(b"damaged" * 1000)
+    runs += [cli(verb, folder) for verb in ("status", "verify", "run")]
+
+    assert [ran.code for ran in runs[:3]] == [0, 3, 0], runs[1].err
+    for ran in runs:
+        assert OBEYED.findall(ran.out + ran.err) == [], ran

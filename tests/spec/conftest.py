@@ -9,6 +9,8 @@ from batchgen.errors import JobError
 from batchgen.spec.job import Job
 from batchgen.spec.load import load_job
 
+PNG = b"\x89PNG\r\n\x1a\n"
+"""How a picture begins: enough for what is hashed and never looked at."""
 MODELS = "models: [black-forest-labs/flux.1-dev]\n"
 
 

@@ -11,6 +11,8 @@ from batchgen.spec.expand import expand
 from batchgen.spec.job import Budget, Job, Limits, Seeds
 from batchgen.spec.load import load_job
 
+from .conftest import PNG
+
 EXAMPLE = """\
 name: neon-city                       # default: the file's stem
 provider: modelverse                  # default; `sandbox` needs no key and costs nothing
@@ -44,9 +46,9 @@ output: {folder: outputs/neon-city, name: "{prompt_id}/{model}-{seed}-{id}"}
 """
 ANIMALS = {
     "animals.csv": "sku,animal,photo\nfox-1,a fox,fox.png\nowl-1,an owl,owl.png\ncat-1,a cat,cat.png\n",
-    "photos/fox.png": b"fox",
-    "photos/owl.png": b"owl",
-    "photos/cat.png": b"cat",
+    "photos/fox.png": PNG + b"fox",
+    "photos/owl.png": PNG + b"owl",
+    "photos/cat.png": PNG + b"cat",
 }
 
 
@@ -109,7 +111,7 @@ def test_the_default_folder_is_beside_the_jobs_folder_else_beside_the_job(
 def test_nothing_depends_on_the_working_directory(
     read: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = read("prompts: [{prompt: a, params: {image: in/x.png}}]", {"in/x.png": b"x"}, name="jobs/foo.yaml")
+    job = read("prompts: [{prompt: a, params: {image: in/x.png}}]", {"in/x.png": PNG + b"x"}, name="jobs/foo.yaml")
     monkeypatch.chdir(tmp_path / "jobs")
 
     assert load_job(Path("foo.yaml"), environment={}) == job
@@ -261,7 +263,7 @@ def test_every_missing_input_picture_is_named_at_once(complaints: Callable[..., 
     told = complaints(
         "prompts:\n  - {id: one, prompt: a, params: {image: no.png}}\n"
         '  - {id: two, prompt: "b {x}", params: {image: "in/{x}.png"}}\nvars: {x: [p, q]}',
-        {"in/p.png": b"p", "empty.png": b""},
+        {"in/p.png": PNG + b"p", "empty.png": b""},
     )
 
     assert "cannot read the picture no.png: there is no such file (prompt one, model flux.1-dev)" in told
@@ -272,7 +274,7 @@ def test_every_missing_input_picture_is_named_at_once(complaints: Callable[..., 
 def test_a_picture_of_an_excluded_combination_need_not_be_there(read: Callable[..., Job]) -> None:
     job = read(
         'prompts: [{prompt: "b {x}", params: {image: "in/{x}.png"}}]\nvars: {x: [p, q]}\nexclude: [{x: q}]',
-        {"in/p.png": b"p"},
+        {"in/p.png": PNG + b"p"},
     )
 
     assert [task.vars["x"] for task in expand(job, night="")] == ["p"]
@@ -282,7 +284,7 @@ def test_a_row_that_is_excluded_from_a_model_need_not_have_what_it_requires(read
     job = read(
         "prompts: [{id: a, prompt: a}, {id: b, prompt: b, params: {image: x.png}}]\n"
         "models: [black-forest-labs/flux-kontext-pro]\nexclude: [{row: a}]",
-        {"x.png": b"x"},
+        {"x.png": PNG + b"x"},
     )
 
     assert [task.row for task in expand(job, night="")] == ["b"]
@@ -292,7 +294,7 @@ def test_a_field_written_for_one_model_does_not_serve_another(complaints: Callab
     told = complaints(
         "prompts: [a]\nmodels:\n  - {id: black-forest-labs/flux-kontext-pro, params: {image: x.png}}\n"
         "  - black-forest-labs/flux-kontext-max\n",
-        {"x.png": b"x"},
+        {"x.png": PNG + b"x"},
     )
 
     assert "flux-kontext-max needs `image`" in told
@@ -316,3 +318,38 @@ def test_what_is_odd_but_no_mistake_is_a_warning(read: Callable[..., Job], tmp_p
     assert "the variable `style` is used by no prompt" in warned[0]
     assert "the seed 9999999999 is above 2147483646" in warned[1]
     assert read("prompts: [a]\nseeds: 2147483646").warnings == ()
+
+
+def test_a_folder_name_that_nobody_can_see_is_refused(complaints: Callable[..., str]) -> None:
+    for folder in ('"a\\0b"', '"a\\e[31m"', '"a\\nb"', '"\\u202ea"'):
+        said = complaints(f"prompts: [a]\noutput: {{folder: {folder}}}")
+
+        assert "job.yaml:2:18: `output.folder` holds characters that cannot be seen" in said
+
+
+def test_texts_of_the_command_line_that_are_no_text_are_refused(complaints: Callable[..., str]) -> None:
+    assert "--set steps: cannot be used\n    it is not UTF-8 text" in complaints("prompts: [a]", sets=["steps=\udcff"])
+
+
+def test_a_job_file_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a\udcff.yaml"
+    path.write_text("prompts: [a]\nmodels: [black-forest-labs/flux.1-dev]\n")
+
+    with pytest.raises(UsageError, match="is not UTF-8 text"):
+        load_job(path, environment={})
+
+
+def test_rules_to_leave_out_are_bounded(read: Callable[..., Job], complaints: Callable[..., str]) -> None:
+    rules = "prompts: [{prompt: a, id: x}]\nexclude:\n" + "  - {row: x, seed: 1}\n" * 1000
+
+    assert len(read(rules).exclude) == 1000
+    assert "`exclude` must be shorter: 1,000 entries are the most" in complaints(rules + "  - {row: x, seed: 1}\n")
+
+
+def test_a_missing_file_is_not_proposed_as_the_one_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").symlink_to("nowhere.yaml")
+
+    with pytest.raises(UsageError) as caught:
+        load_job(tmp_path / "job.yaml", environment={})
+
+    assert "did you mean" not in caught.value.hint

@@ -10,6 +10,8 @@ from batchgen.spec.expand import expand
 from batchgen.spec.job import Job, PromptFile, Seeds
 from batchgen.spec.task import Task
 
+from .conftest import PNG
+
 HARD = [
     '"HELLO" sign',
     "'single' quotes",
@@ -135,8 +137,8 @@ def test_lists_split_at_a_bar_or_hold_json(read: Callable[..., Job]) -> None:
         "prompts: [{file: p.csv}]\nmodels: [black-forest-labs/flux-kontext-pro/multi]",
         {
             "p.csv": 'prompt,images\na,x.png|y.png\nb,"[""x.png"", ""http://example.org/z.png""]"\n',
-            "x.png": b"x",
-            "y.png": b"y",
+            "x.png": PNG + b"x",
+            "y.png": PNG + b"y",
         },
     )
     first, second = (task.params["images"] for task in tasks_of(job))
@@ -148,7 +150,7 @@ def test_lists_split_at_a_bar_or_hold_json(read: Callable[..., Job]) -> None:
 def test_pictures_in_a_file_are_relative_to_the_file_that_names_them(read: Callable[..., Job], tmp_path: Path) -> None:
     job = read(
         "prompts: [{file: data/p.csv}, {prompt: b, params: {image: in/y.png}}]",
-        {"data/p.csv": "prompt,image\na,in/x.png\n", "data/in/x.png": b"x", "in/y.png": b"y"},
+        {"data/p.csv": "prompt,image\na,in/x.png\n", "data/in/x.png": PNG + b"x", "in/y.png": PNG + b"y"},
     )
     paths = [task.params["image"].path for task in tasks_of(job)]
 
@@ -158,7 +160,7 @@ def test_pictures_in_a_file_are_relative_to_the_file_that_names_them(read: Calla
 def test_a_cell_may_hold_a_variable(read: Callable[..., Job]) -> None:
     job = read(
         "prompts: [{file: p.csv}]\nvars: {style: [ink, oil]}",
-        {"p.csv": "prompt,image\na cat,in/{style}.png\n", "in/ink.png": b"1", "in/oil.png": b"2"},
+        {"p.csv": "prompt,image\na cat,in/{style}.png\n", "in/ink.png": PNG + b"1", "in/oil.png": PNG + b"2"},
     )
 
     assert [task.params["image"].source for task in tasks_of(job)] == ["in/ink.png", "in/oil.png"]
@@ -200,7 +202,7 @@ def test_another_encoding_is_read_when_it_is_named(read: Callable[..., Job], com
         ("p.jsonl", '{"prompt": "a", "prompt": "b"}\n', "a key stands twice in it"),
         ("p.jsonl", '{"prompt": "\\ud800"}\n', "half a character"),
         ("p.jsonl", '{"prompt": NaN}\n', "this line is not JSON"),
-        ("p.jsonl", "[" * 100_000, "this line is not JSON"),
+        ("p.jsonl", "[" * 100_000, "more than 50 deep"),
         ("p.jsonl", '{"prompt": "a", "steps": true}\n', "`steps` must be a whole number"),
         ("p.xlsx", "x", "prompt files end in .txt, .csv, .tsv, .jsonl"),
     ],

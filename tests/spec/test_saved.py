@@ -9,6 +9,8 @@ from batchgen.spec.expand import expand
 from batchgen.spec.job import Job
 from batchgen.spec.load import job_from_json, job_to_json
 
+from .conftest import PNG
+
 TEXT = """\
 prompts:
   - {file: p.csv, prompt: "a {animal}, {style}", params: {image: "in/{animal}.png"}}
@@ -31,7 +33,9 @@ output: {ascii: true}
 def test_a_job_comes_back_equal_and_makes_the_same_tasks_when_its_files_are_gone(
     read: Callable[..., Job], tmp_path: Path
 ) -> None:
-    job = read(TEXT, {"p.csv": "animal\nfox\nowl\n", "in/fox.png": b"fox", "in/owl.png": b"owl"}, sets=["n=2"])
+    job = read(
+        TEXT, {"p.csv": "animal\nfox\nowl\n", "in/fox.png": PNG + b"fox", "in/owl.png": PNG + b"owl"}, sets=["n=2"]
+    )
     before = list(expand(job, night="2026-03-24"))
     text = json.dumps(job_to_json(job), allow_nan=False)
     shutil.rmtree(tmp_path / "in")

@@ -63,6 +63,14 @@ def test_a_cell_says_seeds_in_text() -> None:
     assert tries(parse_seeds_text("1..4")) == 4
 
 
+@pytest.mark.parametrize("value", [["1..100000", 7], ["1..100000"] * 5000, list(range(100_001))])
+def test_seeds_are_bounded_however_they_are_written(value: list[object]) -> None:
+    with pytest.raises(ValueError, match="at most 100000 seeds"):
+        parse_seeds(value)
+    with pytest.raises(ValueError, match="at most 100000 seeds"):
+        parse_seeds_text("|".join(map(str, value)))
+
+
 def utc(text: str) -> float:
     return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC).timestamp()
 

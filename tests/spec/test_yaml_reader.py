@@ -143,7 +143,7 @@ def test_a_bomb_of_aliases_is_refused_before_it_grows() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
 
-    assert "this file holds more than 1,000,000 values" in said("\n".join(lines))
+    assert "this file holds more than 200,000 values" in said("\n".join(lines))
 
 
 def test_a_hundred_aliases_are_read_and_one_more_is_not() -> None:
@@ -182,3 +182,23 @@ def test_no_text_makes_the_reader_raise_anything_but_a_job_error(text: str) -> N
         problems = [*error.problems]
 
     assert all(problem.line >= 1 and problem.message for problem in problems)
+
+
+def test_a_long_text_that_is_repeated_counts_as_often_as_it_is_repeated() -> None:
+    text = f"a: &a {'x' * 300_000}\nb: &b [*a, *a, *a, *a, *a, *a]\nc: ["
+
+    assert read(text + "*b, " * 9 + "]").value["c"][8][5] == "x" * 300_000
+    assert "values that are repeated with * make more than 20 MB" in said(text + "*b, " * 12 + "]")
+
+
+def test_a_file_of_lines_without_end_is_refused() -> None:
+    assert "more than 1,000,000 lines" in said("a: 1\n" + "\n" * 1_000_000)
+    assert read("a: 1\n" + "\r\n" * 400_000).value == {"a": 1}
+
+
+def test_a_comment_is_found_behind_its_own_value_on_a_long_line() -> None:
+    document = read("a: [" + "x, " * 50_000 + "y] # said\n")
+
+    assert document.comment_after(("a", 49_999)) == ""
+    assert document.comment_after(("a", 50_000)) == ""
+    assert read("a:\n  - " + "x" * 50_000 + " # said\n").comment_after(("a", 0)) == "# said"
