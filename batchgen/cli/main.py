@@ -29,7 +29,13 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("recover", "download what is paid for; never buys"),
         ),
     ),
-    ("look", (("status", "what a job or folder has, spent and misses"),)),
+    (
+        "look",
+        (
+            ("status", "what a job or folder has, spent and misses"),
+            ("export", "hand the stored pictures on as a table"),
+        ),
+    ),
     ("keep house", (("verify", "check every stored picture against the ledger"),)),
     (
         "set up",

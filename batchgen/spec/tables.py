@@ -32,6 +32,9 @@ KINDS = (".txt", ".csv", ".tsv", ".jsonl")
 
 Note = Callable[[Problem], None]
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++")
+APOSTROPHES = "apostrophe_before"
+"""A column of tables that batchgen exports: a JSON list of the record's cells that got an apostrophe in front, so that
+no spreadsheet takes them for formulas. It is no column of the prompts."""
 _HALF = re.compile("[\ud800-\udfff]")
 _HALF_SAID = "this text holds half a character (\\ud800 to \\udfff)"
 
@@ -203,7 +206,7 @@ def _columns(text: str, shown: str, kind: str, note: Note) -> Table:
     for name in dict.fromkeys(header):
         if name and header.count(name) > 1:
             note(problem(shown, first[0], 0, f"the column `{name}` stands twice", "rename one", "column"))
-    table = Table(shown, tuple(dict.fromkeys(name for name in header if name)))
+    table = Table(shown, tuple(dict.fromkeys(name for name in header if name not in {"", APOSTROPHES})))
     _keep(table, _records(rows, header, shown, note), note)
     return table
 
@@ -221,7 +224,34 @@ def _records(rows: Iterator[tuple[int, list[str]]], header: list[str], shown: st
             note(problem(shown, line, 0, message, "put a cell that holds a comma into quotes", "unreadable record"))
             continue
         pairs = zip(header, cells, strict=False)
-        yield Record(line, {name: cell for name, cell in pairs if name and cell.strip()})
+        named = {name: cell for name, cell in pairs if name and cell.strip()}
+        try:
+            _take_off_apostrophes(named)
+        except ValueError:
+            message = f"`{APOSTROPHES}` must be a list of this file's columns, as batchgen writes it"
+            note(problem(shown, line, 0, message, "export the pictures again, or delete that column", "column"))
+            continue
+        yield Record(line, named)
+
+
+def _take_off_apostrophes(cells: dict[str, str]) -> None:
+    """Give an exported record back its own texts. Raises ValueError when what stands in `APOSTROPHES` is not its list."""
+    listed = cells.pop(APOSTROPHES, "")
+    if not listed:
+        return
+    try:
+        names = json.loads(listed)
+    except RecursionError:
+        raise ValueError(listed) from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(listed)
+    for name in {name.strip().lower() for name in names}:
+        # A person who edited the cell may have taken the apostrophe off already.
+        text = cells.get(name, "").removeprefix("'")
+        if text.strip():
+            cells[name] = text
+        else:
+            cells.pop(name, None)
 
 
 def _objects(text: str, shown: str, note: Note) -> Table:

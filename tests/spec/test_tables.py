@@ -134,3 +134,27 @@ def test_a_line_of_json_is_bounded_in_depth_number_and_size(line: bytes, said: s
     assert [problem.message for problem in problems if said not in problem.message] == []
     assert len(table.records) == (not said)
     assert len(problems) == bool(said)
+
+
+def test_apostrophes_of_an_export_are_taken_off_and_no_others() -> None:
+    listed = '"[""prompt"", ""note""]"'
+    data = f"prompt,note,apostrophe_before\n'=1+1,'-x,{listed}\n'quoted,'=y,\n=edited,' ,{listed}\n"
+
+    table, problems = table_of(data.encode(), "pictures.csv")
+
+    assert problems == []
+    assert table.columns == ("prompt", "note")
+    assert [record.cells for record in table.records] == [
+        {"prompt": "=1+1", "note": "-x"},
+        {"prompt": "'quoted", "note": "'=y"},
+        {"prompt": "=edited"},
+    ]
+
+
+@pytest.mark.parametrize("listed", ["prompt", "{}", "[1]", "[", "[" * 100_000])
+def test_a_list_of_apostrophes_that_is_none_is_a_mistake_with_its_line(listed: str) -> None:
+    data = f'prompt,apostrophe_before\n\'=1,"{listed}"\n'
+
+    _, problems = table_of(data.encode(), "pictures.csv")
+
+    assert [(problem.line, "export the pictures again" in problem.hint) for problem in problems] == [(2, True)]
