@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from batchgen.api.links import LINK_AT_MOST
 from batchgen.secret import NO_SECRET, Secret
 
 PICTURES_AT_MOST = 100
@@ -22,7 +23,6 @@ _NESTED_ERROR = re.compile(r"err:\s{0,10}(\{.*\})", re.DOTALL)
 _NESTED_WITHIN = 2000
 _TEXT_AT_MOST = 500
 _PAGE_AT_MOST = 4096
-_LINK_AT_MOST = 8192
 _LARGE = 1024 * 1024
 _PARTS_AT_MOST = 100_000
 """Lists, objects and values of a large answer. A few hundred are real; tens of millions are there to fill the memory."""
@@ -238,7 +238,7 @@ def _wrong_link(link: str, secret: Secret) -> str:
     """Why a link cannot be kept and followed; empty for a good one."""
     if not _is_text(link):
         return "a link that is not text"
-    if len(link) > _LINK_AT_MOST:
+    if len(link) > LINK_AT_MOST:
         return f"a link of {len(link):,} characters"
     if secret.is_in(link):
         return "a link that holds the key, which must not leave with it"
