@@ -18,7 +18,7 @@ _MARKS = (
 _OBEYED = re.compile(rf"[\x00-\x1f\x7f-\x9f{_MARKS}]")
 """C0, DEL and C1, where escape sequences begin; and marks that nobody sees."""
 _LONE_SURROGATES = re.compile(r"[\ud800-\udfff]")
-_SPACES = re.compile(r" {2,}")
+_SPACES = re.compile(r"[ \xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\u3164\uffa0]{2,}")
 _ESCAPED = re.compile(rf"[\x7f-\x9f\u2028\u2029\ud800-\udfff{_MARKS}]")
 """Legal in JSON, yet obeyed by terminals, taken for a line's end by some readers, or not encodable."""
 _CALCULATED = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20]|[\t\r\n]")

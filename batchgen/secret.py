@@ -22,12 +22,13 @@ _LONGEST_FORM = 12
 class Secret:
     """The key of one provider, or none. Its `repr` shows nothing."""
 
-    __slots__ = ("_longest", "_spellings", "value")
+    __slots__ = ("_in_base64", "_longest", "_spellings", "value")
 
     def __init__(self, value: str | None) -> None:
         self.value: Final = value
         hides = value is not None and len(value) >= SHORTEST
         self._longest = 2 * _LONGEST_FORM * len(value or "")
+        self._in_base64 = tuple(_in_base64((value or "").encode())) if hides else ()
         self._spellings = re.compile(_any_spelling(value or ""), re.IGNORECASE) if hides else None
 
     def __repr__(self) -> str:
@@ -45,10 +46,12 @@ class Secret:
             hidden = hidden[: max(0, len(hidden) - self._longest)]
         return hidden[:limit]
 
-    def hide_in(self, body: bytes) -> bytes:
-        """The same for the bytes of an answer."""
-        if self._spellings is None:
+    def hide_in(self, body: bytes, *, cut: bool = False) -> bytes:
+        """The same for the bytes of an answer; of one that is `cut` the end goes, where half of the key may stand."""
+        if self._spellings is None or self.value is None:
             return body
+        for wide in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+            body = body.replace(self.value.encode(wide), HIDDEN.encode())
         # In pieces, so that a thread which does this lets the others go on; a spelling across a seam is found by both.
         text = body.decode("latin-1")
         at, kept = 0, []
@@ -59,7 +62,12 @@ class Secret:
             if found:
                 kept.append(HIDDEN)
             at = found.end() if found else end
-        return "".join(kept).encode("latin-1")
+        hidden = "".join(kept).encode("latin-1")
+        return hidden[: max(0, len(hidden) - self._longest)] if cut else hidden
+
+    def is_in_base64(self, inline: str) -> bool:
+        """Whether base64 of a picture holds the key's own base64: one look at each of a few spellings, however long it is."""
+        return any(word in inline for word in self._in_base64)
 
     def is_in(self, text: str) -> bool:
         """Whether the key stands in `text`, in any of those spellings."""
@@ -68,7 +76,12 @@ class Secret:
 
 NO_SECRET: Final = Secret(None)
 
-_QUERY = re.compile(r"(https?:/{1,2}[^\s?#\"'<>]{1,500})[?#][^\s\"'<>]+", re.IGNORECASE)
+_UNSEEN = "[\u200b-\u200f\u2060-\u2064\u2800\u3164\ufe00-\ufe0f\u00ad]{0,3}"
+"""What shows nothing between two letters, and is left in texts because some scripts and emoji need it."""
+_LINE_END = r"(?:\\[rn]|[\r\n]){0,2}"
+"""Base64 comes in lines."""
+
+_QUERY = re.compile(r"(https?:(?:\\?/){1,2}[^\s?#\"'<>]{1,8000})[?#][^\s\"'<>]+", re.IGNORECASE)
 
 
 def without_signatures(text: str) -> str:
@@ -78,10 +91,13 @@ def without_signatures(text: str) -> str:
 
 def _any_spelling(key: str) -> str:
     """A pattern for the whole key in any way in which it may be written."""
-    words = [key, *_in_base64(key.encode()), key.encode().hex()]
+    words = [key, key.encode().hex()]
+    base64_words = list(_in_base64(key.encode()))
     # Most positions of a text are passed over by one look at one character.
-    first = "".join({re.escape(word[0]) for word in words})
-    return rf"(?=[{first}%\\&])(?:{'|'.join(''.join(map(_any_form, word)) for word in words)})"
+    first = "".join({re.escape(word[0]) for word in (*words, *base64_words)})
+    patterns = [_UNSEEN.join(map(_any_form, word)) for word in words]
+    patterns += [_LINE_END.join(map(_any_form, word)) for word in base64_words]
+    return rf"(?=[{first}%\\&])(?:{'|'.join(patterns)})"
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
@@ -102,7 +118,7 @@ def _any_form(character: str) -> str:
         re.escape(character),
         rf"%(?:25){{0,3}}{number:02x}",
         rf"\\\\?(?:u00{number:02x}|x{number:02x}|{re.escape(character)})",
-        rf"&#(?:0{{0,4}}{number}|x0{{0,4}}{number:x});?",
+        rf"&(?:amp;)?#(?:0{{0,4}}{number}|x0{{0,4}}{number:x});?",
     ]
     if number in codepoint2name:
         forms.append(f"&{codepoint2name[number]};")

@@ -37,6 +37,8 @@ SPELLINGS = {
     "HTML in numbers": "".join(f"&#{ord(each)};" for each in KEY),
     "HTML in hex": "".join(f"&#x{ord(each):x};" for each in KEY),
     "hex": KEY.encode().hex(),
+    "base64 in lines": base64.encodebytes(b"x" * 50 + KEY.encode()).decode().strip(),
+    "base64 in lines of JSON": json.dumps(base64.encodebytes(b"x" * 50 + KEY.encode()).decode().strip())[1:-1],
 }
 
 
@@ -68,7 +70,7 @@ def test_a_body_without_the_key_stays_what_it_was(body: bytes) -> None:
     assert NO_SECRET.hide_in(body) == body
 
 
-WHOLE = [spelling for name, spelling in SPELLINGS.items() if "header" not in name]
+WHOLE = [spelling for name, spelling in SPELLINGS.items() if "header" not in name and "lines" not in name]
 
 
 @given(st.integers(0, 9000), st.sampled_from(WHOLE), st.integers(1, 600))
@@ -99,3 +101,23 @@ def test_nothing_shows_the_key_of_a_secret() -> None:
 )
 def test_a_signed_link_loses_what_opens_it(text: str, shown: str) -> None:
     assert without_signatures(text) == shown
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-8"])
+def test_the_key_is_hidden_in_a_body_of_wide_letters(encoding: str) -> None:
+    assert KEY.encode(encoding) not in SECRET.hide_in(b"ab" + KEY.encode(encoding) + b"cd")
+
+
+def test_a_body_that_was_cut_ends_before_half_of_the_key() -> None:
+    kept = SECRET.hide_in(b"x" * 5000 + KEY.encode()[:-1], cut=True)
+
+    assert kept.startswith(b"xxx")
+    assert KEY.encode()[:4] not in kept
+
+
+def test_a_picture_that_is_the_key_is_seen_at_any_length() -> None:
+    for before in range(3):
+        inline = base64.b64encode(b"p" * (300_000 + before) + KEY.encode() + b"q" * 10).decode()
+        assert SECRET.is_in_base64(inline)
+    assert not SECRET.is_in_base64(base64.b64encode(bytes(range(256)) * 1000).decode())
+    assert not NO_SECRET.is_in_base64("")

@@ -9,8 +9,10 @@ import asyncio
 import errno
 import io
 import os
+import socket
 import ssl
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -18,7 +20,7 @@ from typing import Any, Self
 import aiohttp
 
 from batchgen import __version__
-from batchgen.api.addresses import server_name
+from batchgen.api.addresses import AddressInfo, guarded_socket, is_loopback, server_name
 from batchgen.api.dialects import parse_error
 from batchgen.api.memory import Memory
 from batchgen.api.outcomes import Facts
@@ -65,6 +67,7 @@ class Caller:
         self._memory = memory or Memory()
         self._url = url
         self._secret = Secret(key)
+        self._secure_url = url.lower().startswith("https:")
         self._proxy = proxy
         self._at_once = at_once
         self._session: aiohttp.ClientSession | None = None
@@ -78,12 +81,12 @@ class Caller:
             "Accept-Encoding": "identity",
             "User-Agent": f"batchgen/{__version__}",
         }
-        if self._secret.value:
-            headers["Authorization"] = f"Bearer {self._secret.value}"
-        secure = any(url.lower().startswith("https:") for url in (self._url, self._proxy or ""))
+        secure = self._secure_url or (self._proxy or "").lower().startswith("https:")
         tls = await asyncio.to_thread(client_context) if secure else True
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True, limit=self._at_once + 8, ttl_dns_cache=60, ssl=tls),
+            connector=aiohttp.TCPConnector(
+                force_close=True, limit=self._at_once + 8, ttl_dns_cache=60, ssl=tls, socket_factory=self._guard()
+            ),
             headers=headers,
             trace_configs=[trace],
             auto_decompress=False,
@@ -98,6 +101,10 @@ class Caller:
         if self._session is not None:
             await self._session.close()
 
+    def _guard(self) -> Callable[[AddressInfo], socket.socket] | None:
+        """Plain http is for this machine: a look-up that says otherwise of `localhost` is not believed."""
+        return guarded_socket(is_loopback) if not self._secure_url and not self._proxy else None
+
     async def post(self, body: bytes, *, idempotency_key: str, timeout_s: float) -> Answer:
         """Send one paid request and wait for its end, at most `timeout_s` seconds.
 
@@ -107,11 +114,15 @@ class Caller:
         loop = asyncio.get_running_loop()
         started = loop.time()
         state = _CallState()
+        # The key is a header of each request: those of the session would be shown to a proxy, too.
+        headers = {"Idempotency-Key": idempotency_key}
+        if self._secret.value:
+            headers["Authorization"] = f"Bearer {self._secret.value}"
         try:
             async with self._session.post(
                 self._url,
                 data=body if len(body) < _STREAMED_FROM else io.BytesIO(body),
-                headers={"Idempotency-Key": idempotency_key},
+                headers=headers,
                 allow_redirects=False,
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
@@ -163,7 +174,8 @@ class Caller:
             blocks.append(block)
             size += len(block)
             if size > most:
-                return b"".join(_beginning(blocks))
+                # What is cut may end in half of the key.
+                return await asyncio.to_thread(self._secret.hide_in, b"".join(_beginning(blocks)), cut=True)
             if size > _HELD_FREELY and not state.held:
                 length = None if packed else response.content_length
                 state.held = await self._memory.take(ANSWER_AT_MOST if length is None else length)

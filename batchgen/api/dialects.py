@@ -6,14 +6,17 @@ never trusted: whatever is wrong with one becomes `UnusableAnswer` or an empty `
 
 import base64
 import binascii
+import codecs
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from batchgen.api.links import LINK_AT_MOST
+from batchgen.outside import clean
 from batchgen.secret import NO_SECRET, Secret
 
 PICTURES_AT_MOST = 100
@@ -30,6 +33,12 @@ _ESCAPES_AT_MOST = 4_000_000
 """Of a large answer: reading them takes a hundred times as long as plain text, and nothing else runs meanwhile."""
 _INLINE_AT_MOST = 96 * 1024 * 1024
 """Characters of base64 in one picture, checked before any of it is decoded."""
+_SHORT_PICTURE = 64 * 1024
+_TEXT_IN_LARGE_AT_MOST = 1024 * 1024
+"""Bytes that are not ASCII in a large answer; a single one makes Python take four times the memory for all of it."""
+_ASCII = bytes(range(128))
+_NOT_ASCII = re.compile(rb"[\x80-\xff]+")
+_NOT_READ = str.maketrans("", "", "\t\r\n")
 _SPACE = re.compile(r"\s+")
 
 
@@ -168,10 +177,19 @@ def _parse_json(body: bytes, secret: Secret) -> Any:
         parts = body.count(b",") + body.count(b"[") + body.count(b"{")
         if parts > _PARTS_AT_MOST or body.count(b"\\") > _ESCAPES_AT_MOST:
             raise UnusableAnswer("an answer of far too many parts")
+        if len(body.translate(None, _ASCII)) > _TEXT_IN_LARGE_AT_MOST:
+            raise UnusableAnswer("an answer of far too much text")
     try:
+        if len(body) > _LARGE and not body.isascii():
+            body = _NOT_ASCII.sub(_escaped, body.removeprefix(codecs.BOM_UTF8))
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
     except Exception:  # noqa: BLE001  # RecursionError, ValueError, UnicodeDecodeError: a hostile body may raise any
         raise UnusableAnswer(_not_json(body, secret)) from None
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    """Characters within a text of JSON, as escapes."""
+    return json.dumps(found[0].decode("utf-8"))[1:-1].encode("ascii")
 
 
 def _no_constant(name: str) -> None:
@@ -189,7 +207,7 @@ def _not_json(body: bytes, secret: Secret) -> str:
 
 def _page_text(body: bytes, secret: Secret) -> str:
     """The words of an HTML error page or of plain text, short enough for one line."""
-    text = secret.beginning(body[: 2 * _PAGE_AT_MOST].decode("utf-8", "replace"), _PAGE_AT_MOST)
+    text = secret.beginning(clean(body[:_LARGE].decode("utf-8", "replace"), 20 * _PAGE_AT_MOST), _PAGE_AT_MOST)
     title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     words = title[1] if title else re.sub(r"<[^>]*>", " ", text)
     return " ".join(words.split())[:200]
@@ -200,12 +218,13 @@ def _text(value: Any, secret: Secret) -> str:
         text = "" if not value else json.dumps(value, ensure_ascii=True, default=str)
     else:
         text = str(value).encode("utf-8", "replace").decode("utf-8")
-    return secret.beginning(text, _TEXT_AT_MOST)
+    # Cleaned first: what is dropped may be what keeps the letters of the key apart.
+    return secret.beginning(clean(text, 40 * _TEXT_AT_MOST), _TEXT_AT_MOST)
 
 
 def _nested(message: str, secret: Secret) -> str:
     """An upstream's error object quoted in a message: its words, or empty."""
-    match = _NESTED_ERROR.search(secret.beginning(message, _NESTED_WITHIN))
+    match = _NESTED_ERROR.search(secret.beginning(clean(message, 20 * _NESTED_WITHIN), _NESTED_WITHIN))
     if not match:
         return ""
     try:
@@ -226,10 +245,11 @@ def _item(raw: Any, secret: Secret) -> Item:
     error = raw.get("error")
     words = _text(error.get("message") or error.get("code") if isinstance(error, dict) else error, secret)
     link = url.strip() if isinstance(url, str) else ""
-    wrong = _wrong_link(link, secret)
+    inline = inline.strip() if isinstance(inline, str) else ""
+    wrong = _wrong_link(link, secret) or _wrong_inline(inline, secret)
     return Item(
-        url=link if link and not wrong else None,
-        inline=_without_prefix(inline) if isinstance(inline, str) and inline.strip() else None,
+        url=link if link and not _wrong_link(link, secret) else None,
+        inline=_without_prefix(inline) if inline and not _wrong_inline(inline, secret) else None,
         error=wrong or words,
     )
 
@@ -240,8 +260,19 @@ def _wrong_link(link: str, secret: Secret) -> str:
         return "a link that is not text"
     if len(link) > LINK_AT_MOST:
         return f"a link of {len(link):,} characters"
-    if secret.is_in(link):
+    # As it will be read: without line breaks and tabs, and a host in ordinary letters.
+    read = link.translate(_NOT_READ)
+    if any(map(secret.is_in, (link, read, unicodedata.normalize("NFKC", read)))):
         return "a link that holds the key, which must not leave with it"
+    return ""
+
+
+def _wrong_inline(inline: str, secret: Secret) -> str:
+    """Why a picture inside an answer cannot be kept; empty for a good one."""
+    if secret.is_in_base64(inline) or (len(inline) <= _SHORT_PICTURE and secret.is_in(inline)):
+        return "a picture that holds the key"
+    if inline[:5].lower() == "data:" and ";base64" not in inline[:400].lower() and len(inline) > _LARGE:
+        return "a picture that is percent-encoded and far too long"
     return ""
 
 

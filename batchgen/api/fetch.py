@@ -21,6 +21,7 @@ from batchgen.api.addresses import AddressInfo, AddressRefused, guarded_socket, 
 from batchgen.api.call import CONNECT_TIMEOUT_S, describe
 from batchgen.api.links import LinkRefused, Links
 from batchgen.api.tls import client_context
+from batchgen.secret import NO_SECRET, Secret
 
 BLOCK = 1024 * 1024
 PICTURE_AT_MOST = 64 * 1024 * 1024
@@ -62,7 +63,10 @@ class Downloader:
     to this machine or use plain http.
     """
 
-    def __init__(self, base_url: str, *, proxy: str | None = None, at_once: int = 16) -> None:
+    def __init__(
+        self, base_url: str, *, proxy: str | None = None, at_once: int = 16, secret: Secret = NO_SECRET
+    ) -> None:
+        self._secret = secret
         self._links = Links(base_url)
         self._proxy = proxy
         self._at_once = at_once
@@ -93,6 +97,8 @@ class Downloader:
         for hop in range(REDIRECTS_AT_MOST + 1):
             try:
                 url = self._links.follow(link, url)
+                if self._secret.is_in(str(url)):
+                    raise LinkRefused("the link holds the key, which must not leave with it")
             except LinkRefused as error:
                 # What is wrong with the link stays wrong; where a server leads to may be another place tomorrow.
                 raise FetchFailed(str(error), final=hop == 0, odd=hop > 0) from None

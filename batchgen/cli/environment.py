@@ -1,7 +1,7 @@
 """The one place that reads the environment: variables, and the `.env` file beside a job.
 
-A job file may come from anybody, and it may say where the provider is. So a key goes to addresses of its provider, to
-this machine, and to what the owner of the key names: in the environment for a key from there, in `.env` for one from `.env`.
+A job file may come from anybody, and it may say where the provider is. So a key goes to addresses of its provider and to
+what the owner of the key names: in the environment for a key from there, in `.env` for one from `.env`.
 """
 
 import os
@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchgen.errors import CredentialsError, UsageError
-from batchgen.spec.endpoint import is_loopback
 from batchgen.spec.job import Job
 
 
@@ -89,7 +88,10 @@ def key_for(job: Job, environment: Environment) -> str | None:
 
 
 def _check_destination(job: Job, environment: Environment, *, from_file: bool) -> None:
-    if job.proxy and job.base_url.startswith("http:"):  # a job out of an output folder was not checked as a file is
+    # A job out of an output folder was not checked as a file is.
+    if urlsplit(job.base_url).scheme not in {"https", "http"}:
+        raise UsageError("the provider's address in this job is not one; nothing was sent", "write it as https://…")
+    if job.proxy and urlsplit(job.base_url).scheme != "https":
         raise UsageError(
             f"over plain http the proxy {urlsplit(job.proxy).netloc} would read the key in {job.key_env}; nothing was sent",
             "take `proxy` out of the job: this machine is reached without one",
@@ -97,7 +99,7 @@ def _check_destination(job: Job, environment: Environment, *, from_file: bool) -
     variable = job.provider.base_url_env
     named = environment.values if from_file else environment.process
     trusted = [job.provider.base_url, *job.provider.also_at, named.get(variable or "", "")]
-    if is_loopback(job.base_url) or _origin(job.base_url) in {_origin(url) for url in trusted if url}:
+    if _origin(job.base_url) in {_origin(url) for url in trusted if url}:
         return
     host = urlsplit(job.base_url).netloc
     raise UsageError(

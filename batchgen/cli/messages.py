@@ -60,4 +60,4 @@ class _InWords(logging.Handler):
                 trace = trace.tb_next
             where = f" ({type(error).__name__}"
             where += f" in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ")"
-        say(f"batchgen: {record.name}: {clean(without_signatures(self._secret.hide(words)))}{where}")
+        say(f"batchgen: {record.name}: {clean(without_signatures(self._secret.hide(clean(words, 2000))))}{where}")

@@ -17,6 +17,7 @@ from batchgen.cli.jobs import (
     set_option,
 )
 from batchgen.cli.messages import say
+from batchgen.spec.job import Job
 
 
 @click.command(
@@ -69,3 +70,16 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
     for note in environment.notes:
         say(note)
     Console().print(plan_table(plan, time_s))
+    say(_destination(job), err=False)
+
+
+def _destination(job: Job) -> str:
+    """Where a run would send prompts and key, and write its results: a job file may come from a stranger."""
+    from urllib.parse import urlsplit
+
+    to = "to the sandbox, which is part of this program"
+    if not job.provider.embedded:
+        to = f"to {urlsplit(job.base_url).netloc}"
+    key = f" with the key in {job.key_env}" if job.key_env else ""
+    proxy = f" through the proxy {urlsplit(job.proxy).netloc}" if job.proxy else ""
+    return f"goes {to}{key}{proxy}; results in {job.output.folder}"

@@ -177,12 +177,13 @@ class RunContext:
     async def keep_unusable(self, name: str, body: bytes) -> None:
         """Keep the body of a paid answer that holds no picture: it is the only proof of what came."""
         try:
-            await self.on_disk(self._write_proof, f"unusable/{name}.body", body[:_UNUSABLE_AT_MOST])
+            await self.on_disk(self._write_proof, f"unusable/{name}.body", body)
         except StorageError as error:
             self.warn(f"the proof of a paid answer without a picture cannot be kept: {error.message}")
 
     def _write_proof(self, name: str, body: bytes) -> None:
-        self.folder.write_atomically(name, self.secret.hide_in(body))
+        cut = len(body) > _UNUSABLE_AT_MOST
+        self.folder.write_atomically(name, self.secret.hide_in(body[:_UNUSABLE_AT_MOST], cut=cut))
 
     async def write_at_any_cost(self, operation: Operation[T]) -> T:
         """Write what a paid answer brought into the ledger, at any cost."""
@@ -229,4 +230,6 @@ class RunContext:
 
     def clean(self, text: str) -> str:
         """Outside text as it may be kept and told: a harmless line of 500 characters, without the key and signatures."""
-        return clean(without_signatures(self.secret.hide(text)), _TEXT_AT_MOST)
+        # Cleaned first: what is dropped may be what keeps the letters of the key apart.
+        harmless = clean(text, 40 * _TEXT_AT_MOST)
+        return clean(without_signatures(self.secret.beginning(harmless, 2 * _TEXT_AT_MOST)), _TEXT_AT_MOST)

@@ -241,6 +241,8 @@ class Downloads:
     async def _end(self, job: _Job, state: str, message: str) -> None:
         picture = job.picture
         await self._run.ledger.write(lambda connection: end_picture(connection, picture.picture_id, state, message))
+        if picture.spool is not None:
+            await self._drop_spool(picture.spool)
         self.failed_in_a_row += 1
         self._run.tell_gone(picture.task_id, picture.label, picture.prompt_id, state, message)
         self._close()

@@ -39,7 +39,7 @@ from batchgen.storage.queries import waiting_of
 
 T = TypeVar("T")
 
-_PARSED_ON_THE_LOOP = 256 * 1024
+_PARSED_ON_THE_LOOP = 32 * 1024
 
 
 class Next(StrEnum):

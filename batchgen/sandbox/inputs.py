@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import random
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -24,7 +25,9 @@ from batchgen.sandbox.palette import palette_for, rgb
 BUDGET = 900
 """Bytes for all input pictures of one link."""
 SHOWN_AT_MOST = 4
-_PIXELS_AT_MOST = 64_000_000
+_PIXELS_AT_MOST = 24_000_000
+_ONE_AT_A_TIME = threading.Lock()
+"""Turning a large picture upright takes several times its memory."""
 _DATA = re.compile(r"data:image/[^,]{1,40},", re.IGNORECASE)
 _OWN_LINK = re.compile(r"/image/([\w-]+)/output/([\w.-]+)$", re.ASCII)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -52,7 +55,7 @@ def read_input(text: str) -> Input:
     except (binascii.Error, ValueError):
         raise RefusalError("400", "an input picture is not valid base64") from None
     try:
-        with Image.open(BytesIO(data)) as opened:
+        with _ONE_AT_A_TIME, Image.open(BytesIO(data)) as opened:
             if opened.width * opened.height > _PIXELS_AT_MOST:
                 raise RefusalError("400", f"an input picture has {opened.width} x {opened.height} pixels: too many")
             opened.draft("RGB", (512, 512))
@@ -68,8 +71,9 @@ def _input(identity: bytes, picture: Image.Image) -> Input:
 
 def _upright(opened: Image.Image) -> Image.Image:
     """The picture turned as its camera says, on white where it is clear, and small."""
-    picture = ImageOps.exif_transpose(opened).convert("RGBA")
+    picture = opened.convert("RGBA")
     picture.thumbnail((256, 256))
+    picture = ImageOps.exif_transpose(picture)
     ground = Image.new("RGB", picture.size, "white")
     ground.paste(picture, mask=picture.getchannel("A"))
     return ground

@@ -40,6 +40,7 @@ from batchgen.sandbox.misbehaviour import (
 from batchgen.sandbox.options import SandboxOptions
 from batchgen.sandbox.page import CURRENCY, MODELS, RANDOM_SEED, Order, read_order
 from batchgen.sandbox.sketch import Sketch
+from batchgen.sandbox.visitors import only_from_here
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -150,7 +151,7 @@ class Sandbox:
         await self.stop()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=_BODY_AT_MOST)
+        app = web.Application(client_max_size=_BODY_AT_MOST, middlewares=[only_from_here(self._options.host)])
         app.router.add_post("/v1/images/generations", self._generate)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/image/{token}/output/{name}", self._picture)

@@ -66,7 +66,7 @@ def locate(provider: Provider, entry: Mapping[str, Any], environment: Mapping[st
         wrong = _wrong_url(proxy, plain=True)
         if wrong:
             mistakes.add(("provider", "proxy"), f"`proxy` {wrong[0]}", wrong[1])
-        elif base_url.startswith("http:"):
+        elif base_url.lower().startswith("http:"):
             hint = "take `proxy` out: this machine is reached without one"
             mistakes.add(("provider", "proxy"), "over plain http a proxy would read the key", hint)
     key_env = entry.get("api_key_env") or provider.key_env
@@ -81,10 +81,10 @@ def locate(provider: Provider, entry: Mapping[str, Any], environment: Mapping[st
 def is_loopback(url: str) -> bool:
     """Whether an address means this machine."""
     try:
-        host = (urlsplit(url).hostname or "").rstrip(".")
+        host = urlsplit(url).hostname or ""
     except ValueError:
         return False
-    if host == "localhost":  # names below it are looked up elsewhere on some systems
+    if host == "localhost":  # names below it, and with a dot behind it, are looked up elsewhere on some systems
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -99,7 +99,7 @@ def _wrong_url(url: str, *, plain: bool = False) -> tuple[str, str] | None:
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port >= 0)
     except ValueError:
         good = False
-    if not good or re.search(r"\s", url):
+    if not good or not url.isprintable() or " " in url:
         return "is not an address", "write it as https://api.modelverse.cn/v1"
     if parts.username is not None or parts.password is not None:
         return "holds a user name or a password; a job file holds no secrets", "take it out"

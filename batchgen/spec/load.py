@@ -31,6 +31,8 @@ __all__ = ["job_from_json", "job_to_json", "load_job"]
 _AMOUNT = re.compile(r"\d+(?:\.\d+)?")
 _MOST_WARNINGS = 20
 _MOST_FILES = 1_000
+_HOW_MANY = frozenset({"n", "num_images", "num_outputs", "batch_size", "num_samples", "samples", "count"})
+"""What asks for more pictures in one way or another: the plan has to know, because each of them costs."""
 _WORD = re.compile(r"[^\s{}]+(?: [^\s{}]+)*")
 
 
@@ -219,9 +221,10 @@ class _Reading:
         return kept
 
     def _extra(self, params: Mapping[str, Any], loc: tuple[str | int, ...]) -> dict[str, Any]:
-        for name in ("prompt", "model", "seed", "n"):
-            if name in params:
-                hint = "`n` goes into `params`" if name == "n" else "it has a place of its own in a job file"
+        for name in params:
+            word = name.strip().lower()
+            if word in {"prompt", "model", "seed"} or word in _HOW_MANY:
+                hint = "`n` goes into `params`" if word in _HOW_MANY else "it has a place of its own in a job file"
                 self.mistakes.add(
                     (*loc, name), f"`{name}` has no place in `extra_params`", hint, kind="field", key=True
                 )

@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -188,3 +190,32 @@ async def test_no_trouble_ever_names_the_key() -> None:
         async with raw_server(answering(raw)) as url:
             answer = await post(url)
         assert KEY not in repr(answer)
+
+
+async def test_a_proxy_sees_where_a_call_goes_and_neither_key_nor_prompt() -> None:
+    seen: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(http("502 Bad Gateway", b""))
+        await writer.drain()
+
+    async with raw_server(proxy) as url, Caller("https://api.example.com/v1", KEY, proxy=url) as caller:
+        answer = await caller.post(b'{"prompt": "a secret lamp"}', idempotency_key="x", timeout_s=10)
+
+    assert not answer.facts.complete
+    assert seen[0].startswith(b"CONNECT api.example.com:443")
+    assert KEY.encode() not in seen[0]
+    assert b"lamp" not in seen[0]
+
+
+async def test_a_look_up_that_lies_about_this_machine_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lying(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lying)
+    async with Caller("http://localhost:9/v1", KEY) as caller:
+        answer = await caller.post(b"{}", idempotency_key="x", timeout_s=10)
+
+    assert not answer.facts.sent
+    assert "cannot connect to localhost" in answer.facts.trouble

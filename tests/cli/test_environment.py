@@ -34,13 +34,9 @@ def key_sent_to(url: str, folder: Path) -> str | None:
         "https://API.modelverse.cn:443/v2",
         "https://api.umodelverse.ai/v1",
         "https://api-us-ca.umodelverse.ai/v1",
-        "http://127.0.0.1:8000/v1",
-        "https://localhost/v1",
     ],
 )
-def test_the_key_goes_to_its_providers_addresses_and_to_this_machine(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_key_goes_to_its_providers_addresses(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELVERSE_API_KEY", KEY)
 
     assert key_sent_to(url, tmp_path) == KEY
@@ -54,6 +50,7 @@ ELSEWHERE = [
     "https://localhost.evil.example/v1",
     "https://a.localhost/v1",
     "https://10.0.0.1/v1",
+    "http://127.0.0.1:8000/v1",
 ]
 
 
@@ -89,8 +86,12 @@ def test_a_job_out_of_a_strangers_folder_does_not_show_the_key_to_a_proxy(
     path.write_text("prompts: [a]\nmodels: [black-forest-labs/flux.1-dev]\n")
     job = load_job(path, environment={"MODELVERSE_BASE_URL": "http://127.0.0.1:8000/v1"})
 
-    with pytest.raises(UsageError, match="would read the key"):
-        key_for(dataclasses.replace(job, proxy="http://proxy.example:3128"), read_environment(path))
+    for url in ("http://127.0.0.1:8000/v1", "HTTP://127.0.0.1:8000/v1", "\x01http://127.0.0.1:8000/v1"):
+        with pytest.raises(UsageError, match="would read the key"):
+            key_for(dataclasses.replace(job, base_url=url, proxy="http://proxy.example:3128"), read_environment(path))
+    for url in ("ws://127.0.0.1/v1", "//127.0.0.1/v1", "ftp://127.0.0.1/v1"):
+        with pytest.raises(UsageError, match="is not one"):
+            key_for(dataclasses.replace(job, base_url=url), read_environment(path))
 
 
 def test_words_of_a_file_do_not_bring_other_variables_with_them(

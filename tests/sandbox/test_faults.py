@@ -184,7 +184,7 @@ async def test_a_silent_server_has_billed_and_lets_go_when_the_client_leaves() -
     async with await running() as sandbox:
         reader, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
         content = json.dumps(body("slow")).encode()
-        head = f"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+        head = f"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
         writer.write(head.encode() + content)
         while not sandbox.bill.pictures:  # noqa: ASYNC110  # the server runs in this loop
             await asyncio.sleep(0)

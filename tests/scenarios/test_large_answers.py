@@ -21,9 +21,13 @@ def large(picture: bytes) -> bytes:
     return START + base64.b64encode(picture) + END
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["length told", "length not told"])
-async def test_large_answers_at_once_are_all_stored_in_little_memory(told: bool, tmp_path: Path) -> None:
-    whole = large(PNG + bytes(TAIL))
+@pytest.mark.parametrize(
+    ("told", "note"),
+    [(True, b""), (False, "\U0001f600".encode())],
+    ids=["length told", "length not told, and one letter that makes Python hold every letter in four bytes"],
+)
+async def test_large_answers_at_once_are_all_stored_in_little_memory(told: bool, note: bytes, tmp_path: Path) -> None:
+    whole = START + large(PNG + bytes(TAIL)).removeprefix(START).removesuffix(END) + b'","note":"' + note + END
     damaged = whole[: len(START) + 5_000_000] + b"*" + whole[len(START) + 5_000_001 :]
 
     async def answer(request: web.Request) -> web.StreamResponse:

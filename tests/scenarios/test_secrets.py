@@ -27,6 +27,7 @@ SPELLINGS = (
     KEY.replace("+", "&#43;"),
     KEY[:20],
     KEY[6:],
+    "\0".join(KEY),
 )
 SIGNATURE = "OSSAccessKeyId=LTAI-canary&Signature=s1gn4tur3-canary"
 PNG = base64.b64decode(
@@ -87,6 +88,15 @@ class Echo(Quiet):
             "withkey": (200, {"data": [{"url": f"{signed}&key={quote(KEY)}"}]}),
             "unusable": (200, {"data": [], "echo": ECHO, "error": error}),
             "notjson": (200, f"<html>{ECHO}</html>".encode()),
+            "zero": (
+                400,
+                {"error": {"message": "\u200b".join(KEY), "code": "\x01".join(KEY), "param": "\u200e".join(KEY)}},
+            ),
+            "half": (200, b"x" * (1024 * 1024 - len(KEY) + 1) + KEY.encode() + b"tail"),
+            "wide": (200, f"nothing {KEY}".encode("utf-16-le")),
+            "tabs": (200, {"data": [{"url": f"{self.pictures}/tabs/{KEY[:7]}\t{KEY[7:]}"}]}),
+            "picture": (200, {"data": [{"b64_json": base64.b64encode(KEY.encode()).decode()}, {"b64_json": KEY}]}),
+            "hidden": (200, {"data": [{"b64_json": base64.b64encode(PNG + KEY.encode()).decode()}]}),
             "signed": (400, {"error": {"message": f"cannot write {signed}"}}),
         }[how]
 
@@ -127,7 +137,7 @@ def api() -> Iterator[str]:
 
 KINDS = (
     *("refusal", "nested", "page", "text", "link", "redirect", "damaged", "inline"),
-    *("withkey", "unusable", "notjson", "signed"),
+    *("withkey", "unusable", "notjson", "signed", "zero", "half", "wide", "tabs", "picture", "hidden"),
 )
 JOB = f"prompts: {json.dumps([f'{kind} lamp' for kind in KINDS])}\nmodels: [black-forest-labs/flux.1-dev]\n"
 

@@ -79,7 +79,7 @@ def test_nothing_is_spent_before_every_job_is_known_to_be_runnable(cli: Cli, san
     good = write_job(tmp_path, JOB, "good.yaml")
     keyless = write_job(
         tmp_path,
-        JOB + f"provider: {{name: modelverse, base_url: '{sandbox.base_url}', api_key_env: OTHER_KEY}}\n",
+        JOB + "provider: {name: modelverse, api_key_env: OTHER_KEY}\n",
         "keyless.yaml",
     )
 
