@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchgen.cli.environment import Environment, read_environment
-from batchgen.errors import UsageError
+from batchgen.errors import BatchgenError, StorageError, UsageError
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job
 
 if TYPE_CHECKING:
@@ -51,15 +51,22 @@ def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
             f"{folder} is not the output folder of a job: it holds no ledger",
             "name the job file instead",
         )
+    job = None
     try:
         resolved = last_job(reader)
+        job = None if resolved is None else job_from_json(resolved)
+    except BatchgenError:
+        raise
+    except Exception:  # noqa: BLE001  # the folder may come from anybody, and hold anything
+        raise StorageError(f"the job that the ledger in {folder} keeps cannot be read", "name the job file") from None
     finally:
         reader.close()
-    if resolved is None:
+    if job is None:
         raise UsageError(f"the ledger in {folder} knows no run yet", "name the job file instead")
     if sets:
         raise UsageError("--set needs the job file, not its output folder", "name the job file")
-    return job_from_json(resolved)
+    # A folder is taken as it lies here: it may have been moved, and a stranger's may name any place.
+    return dataclasses.replace(job, output=dataclasses.replace(job.output, folder=folder.absolute()))
 
 
 def parse_only(only: Sequence[str]) -> dict[str, str]:

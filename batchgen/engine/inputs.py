@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from batchgen.api.dialects import data_uri
 from batchgen.errors import UsageError
+from batchgen.spec.fields import is_picture
 from batchgen.spec.task import InputPicture
 from batchgen.storage.files import ResultFolder
 
@@ -81,6 +82,10 @@ class Inputs:
             raise UsageError(
                 f"{picture.path}: the input picture changed after the plan was made",
                 "run again: the changed picture makes new tasks",
+            )
+        if not is_picture(data):
+            raise UsageError(
+                f"{picture.path}: this is no picture, and is not sent", "put the picture back, then run again"
             )
         extension = media_type(data)
         if picture.sha256 not in self._kept:

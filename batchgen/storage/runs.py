@@ -8,6 +8,9 @@ from typing import Any
 
 from batchgen.storage.purchases import dump_json
 
+_JOB_AT_MOST = 128 * 1024 * 1024
+"""Bytes of one resolved job."""
+
 
 def start_run(
     connection: sqlite3.Connection,
@@ -50,11 +53,12 @@ def end_run(connection: sqlite3.Connection, *, run_id: str, exit_code: int, at: 
 
 
 def last_job(connection: sqlite3.Connection) -> dict[str, Any] | None:
-    """The resolved job of the folder's last run, or None."""
+    """The resolved job of the folder's last run, or None. Whatever is wrong with it raises whatever it likes."""
     row = connection.execute(
         "SELECT body FROM jobs WHERE sha256 = (SELECT job_sha256 FROM runs ORDER BY started_at DESC LIMIT 1)"
     ).fetchone()
     if row is None:
         return None
-    loaded: dict[str, Any] = json.loads(zlib.decompress(row["body"]))
+    # Cut off, it is no JSON any more: a ledger that came from somewhere may hold a bomb.
+    loaded: dict[str, Any] = json.loads(zlib.decompressobj().decompress(row["body"], _JOB_AT_MOST))
     return loaded
