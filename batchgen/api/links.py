@@ -48,7 +48,7 @@ class Links:
         Raises LinkRefused for what is no address or leads to where no result link has a reason to lead.
         """
         url = _read(text, str(found_at or self._root))
-        if self.is_home(url):
+        if self.is_home(url) and (url.scheme == "https" or self.local):
             return url
         if url.scheme != "https":
             raise LinkRefused(f"the link uses {url.scheme}; only https is followed")

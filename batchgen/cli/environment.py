@@ -63,6 +63,8 @@ def key_for(job: Job, environment: Environment) -> str | None:
     Raises CredentialsError when it is missing or lies open, and UsageError when the job would send it elsewhere.
     """
     if job.key_env is None:
+        if job.provider.key_env is not None:  # a job out of a stranger's folder: nothing goes anywhere without a key
+            raise UsageError("the job names no variable for the key; nothing was sent", "name the job file instead")
         return None
     from_file = job.key_env not in environment.process
     key = environment.values.get(job.key_env, "").strip()

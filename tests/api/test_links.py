@@ -214,3 +214,9 @@ def test_a_provider_at_no_address_has_no_home(base_url: str) -> None:
         links.follow("/p")
     with pytest.raises(LinkRefused):
         links.follow("https://127.0.0.1/p")
+
+
+def test_plain_http_is_followed_to_no_provider_elsewhere() -> None:
+    """A job out of a stranger's folder may name any address of the inner network as its provider."""
+    with pytest.raises(LinkRefused):
+        Links("http://192.168.7.7/v1").follow("http://192.168.7.7/admin/reboot")

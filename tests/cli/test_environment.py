@@ -89,6 +89,8 @@ def test_a_job_out_of_a_strangers_folder_does_not_show_the_key_to_a_proxy(
     for url in ("http://127.0.0.1:8000/v1", "HTTP://127.0.0.1:8000/v1", "\x01http://127.0.0.1:8000/v1"):
         with pytest.raises(UsageError, match="would read the key"):
             key_for(dataclasses.replace(job, base_url=url, proxy="http://proxy.example:3128"), read_environment(path))
+    with pytest.raises(UsageError, match="no variable for the key"):
+        key_for(dataclasses.replace(job, base_url="https://evil.example/v1", key_env=None), read_environment(path))
     for url in ("ws://127.0.0.1/v1", "//127.0.0.1/v1", "ftp://127.0.0.1/v1"):
         with pytest.raises(UsageError, match="is not one"):
             key_for(dataclasses.replace(job, base_url=url), read_environment(path))
