@@ -60,14 +60,20 @@ class Downloader:
     """The session that pictures are downloaded through; an async context manager.
 
     `base_url` is the provider's: relative links are resolved against it, and only a provider on this machine may link
-    to this machine or use plain http.
+    to this machine or use plain http; to other ports than its own only if it has `neighbours` there.
     """
 
     def __init__(
-        self, base_url: str, *, proxy: str | None = None, at_once: int = 16, secret: Secret = NO_SECRET
+        self,
+        base_url: str,
+        *,
+        proxy: str | None = None,
+        at_once: int = 16,
+        secret: Secret = NO_SECRET,
+        neighbours: bool = True,
     ) -> None:
         self._secret = secret
-        self._links = Links(base_url)
+        self._links = Links(base_url, neighbours=neighbours)
         self._proxy = proxy
         self._at_once = at_once
         self._tls: ssl.SSLContext | None = None

@@ -30,10 +30,10 @@ class Links:
     """Which links of one provider may be followed, and how they are read.
 
     Https to the open internet always; beyond that the provider's own origin, wherever it is, and for a provider on this
-    machine every port of this machine, over plain http too.
+    machine every port of this machine, over plain http too, unless it has no `neighbours` that keep pictures for it.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, neighbours: bool = True) -> None:
         try:
             base = URL(base_url)
             self._root, self._home = f"{base.origin()}/", _origin(base)
@@ -41,6 +41,7 @@ class Links:
             self._root, self._home = "", ("", "", None)
         self.local = is_loopback_host(self._home[1])
         """Whether the provider is on this machine."""
+        self._neighbours = neighbours and self.local
 
     def follow(self, text: str, found_at: URL | None = None) -> URL:
         """The address that `text` means, in an answer of the provider or as a redirect from `found_at`.
@@ -58,7 +59,7 @@ class Links:
 
     def is_home(self, url: URL) -> bool:
         """Whether an address is the provider's own, so that it needs not be one of the open internet."""
-        return _origin(url) == self._home or (self.local and is_loopback_host(url.raw_host or ""))
+        return _origin(url) == self._home or (self._neighbours and is_loopback_host(url.raw_host or ""))
 
 
 def _read(text: str, base: str) -> URL:

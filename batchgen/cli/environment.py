@@ -99,9 +99,7 @@ def _check_destination(job: Job, environment: Environment, *, from_file: bool) -
             "take `proxy` out of the job: this machine is reached without one",
         )
     variable = job.provider.base_url_env
-    named = environment.values if from_file else environment.process
-    trusted = [job.provider.base_url, *job.provider.also_at, named.get(variable or "", "")]
-    if _origin(job.base_url) in {_origin(url) for url in trusted if url}:
+    if _is_known(job, environment.values if from_file else environment.process):
         return
     host = urlsplit(job.base_url).netloc
     raise UsageError(
@@ -113,6 +111,34 @@ def _check_destination(job: Job, environment: Environment, *, from_file: bool) -
             else f"`export {variable}={job.base_url}`"
         ),
     )
+
+
+def check_saved(job: Job, environment: Environment, folder: Path) -> None:
+    """Raise UsageError when the job that an output folder keeps leads to where nobody here said that it may lead.
+
+    A job file is read before it is run; what a ledger holds nobody reads. So not even downloads go to an inner network,
+    or through a proxy, on its word.
+    """
+    if job.provider.embedded:
+        return
+    if job.proxy:
+        raise UsageError(
+            f"the job kept in {folder} names the proxy {urlsplit(job.proxy).netloc}; nothing was sent",
+            "name the job file instead of its folder",
+        )
+    if not _is_known(job, environment.process):
+        raise UsageError(
+            f"the job kept in {folder} leads to {urlsplit(job.base_url).netloc}, "
+            f"which is not an address of {job.provider.title}; nothing was sent",
+            "name the job file instead of its folder"
+            + (f", or `export {job.provider.base_url_env}={job.base_url}`" if job.provider.base_url_env else ""),
+        )
+
+
+def _is_known(job: Job, variables: Mapping[str, str]) -> bool:
+    """Whether the job's address is the provider's own, or the one that its user's variables name."""
+    known = [job.provider.base_url, *job.provider.also_at, variables.get(job.provider.base_url_env or "", "")]
+    return _origin(job.base_url) in {_origin(url) for url in known if url}
 
 
 def _origin(url: str) -> tuple[str, str, int]:

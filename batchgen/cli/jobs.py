@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli.environment import Environment, read_environment
+from batchgen.cli.environment import Environment, check_authorities, check_saved, read_environment
 from batchgen.errors import BatchgenError, StorageError, UsageError
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job
 
@@ -38,6 +38,15 @@ def open_job(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
     from batchgen.spec.load import load_job
 
     return load_job(path, environment=environment.values, sets=sets), environment
+
+
+def open_job_to_connect(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
+    """`open_job` for a verb that reaches out: also raises UsageError for a job that leads where it must not."""
+    job, environment = open_job(path, sets)
+    check_authorities(environment)
+    if path.is_dir():
+        check_saved(job, environment, path)
+    return job, environment
 
 
 def _from_folder(folder: Path, sets: Sequence[str]) -> Job:

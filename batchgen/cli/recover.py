@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.cli.environment import check_authorities
-from batchgen.cli.jobs import job_argument, open_job
+from batchgen.cli.jobs import job_argument, open_job_to_connect
 
 
 @click.command(
@@ -29,7 +28,6 @@ def command(job: Path, as_json: bool, quiet: bool) -> int:
     from batchgen.cli.execute import Display, execute
     from batchgen.engine.run import RunOptions
 
-    opened, environment = open_job(job)
-    check_authorities(environment)
+    opened, _ = open_job_to_connect(job)
     exit_code, _ = execute(opened, RunOptions(buy=False), Display(json=as_json, quiet=quiet))
     return exit_code

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli.environment import Environment, check_authorities, key_for
+from batchgen.cli.environment import Environment, key_for
 from batchgen.cli.jobs import (
     jobs_argument,
     limit_option,
     night_for_run,
     night_option,
     only_option,
-    open_job,
+    open_job_to_connect,
     parse_only,
     plan_of,
     set_option,
@@ -81,7 +81,7 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
         for path in jobs:
             show_plan(path, ctx.params)
         return Exit.DONE
-    opened = [(path, *open_job(path, ctx.params["sets"])) for path in jobs]
+    opened = [(path, *open_job_to_connect(path, ctx.params["sets"])) for path in jobs]
     if len(opened) > 1 and (flags["only"] or flags["limit"]):
         raise UsageError("--only and --limit are for one job at a time", "name one job")
     # All that can be known is known before the first job spends anything.
@@ -121,7 +121,6 @@ def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "R
     if rebuy & drop:
         raise UsageError("--retry unknown buys again what --drop unknown closes", "give one of them")
     check_runnable(job, max_cost)
-    check_authorities(environment)
     return RunOptions(
         night=night_for_run(job, str(flags["night"])),
         limit=flags["limit"],  # type: ignore[arg-type]

@@ -183,7 +183,9 @@ class _Run:
         base_url = self._options.base_url or run.job.base_url
         url = base_url.rstrip("/") + run.job.provider.path
         caller = Caller(url, self._options.key, proxy=run.job.proxy, at_once=self._concurrency(), memory=run.memory)
-        async with caller, Downloader(base_url, proxy=run.job.proxy, secret=run.secret) as downloader:
+        # The embedded sandbox keeps its pictures itself: no link in a ledger has a reason to name another port.
+        fetcher = Downloader(base_url, proxy=run.job.proxy, secret=run.secret, neighbours=not run.job.provider.embedded)
+        async with caller, fetcher as downloader:
             downloads = Downloads(run, downloader, self._manifest)
             run.connect(caller=caller, downloads=downloads)
             downloads.start()
