@@ -26,12 +26,36 @@ only_option = click.option(
 )
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N tasks of the plan.")
 night_option = click.option(
-    "--night", metavar="DATE", default="", help="The night of a job that renews its seeds (2026-05-31)."
+    "--night", metavar="DATE", default="", help="The night of a job that renews its seeds or its folder (2026-05-31)."
 )
 
 
 def open_job(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
-    """The job of a job file, or the last one that an output folder ran. Raises UsageError or JobError."""
+    """The job of a job file, or the last one that an output folder ran. Raises UsageError or JobError.
+
+    Where each night has a folder of its own, it is that of the last night which left one.
+    """
+    job, environment = _read(path, sets)
+    if job.output.nightly:
+        job = _in_night(job, _last_night(job))
+    return job, environment
+
+
+def open_job_of_night(path: Path, sets: Sequence[str], named: str) -> tuple[Job, Environment, str]:
+    """`open_job` for what is about to be bought, and its night: the named one, else the present one."""
+    job, environment = _read(path, sets)
+    night = night_for_run(job, named)
+    return _in_night(job, night), environment, night
+
+
+def check_connection(path: Path, job: Job, environment: Environment) -> None:
+    """Raise UsageError when a verb that reaches out would be led where it must not go."""
+    check_authorities(environment)
+    if path.is_dir():
+        check_saved(job, environment, path)
+
+
+def _read(path: Path, sets: Sequence[str]) -> tuple[Job, Environment]:
     environment = read_environment(path)
     if path.is_dir():
         return _from_folder(path, sets), environment
@@ -40,13 +64,28 @@ def open_job(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
     return load_job(path, environment=environment.values, sets=sets), environment
 
 
-def open_job_to_connect(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
-    """`open_job` for a verb that reaches out: also raises UsageError for a job that leads where it must not."""
-    job, environment = open_job(path, sets)
-    check_authorities(environment)
-    if path.is_dir():
-        check_saved(job, environment, path)
-    return job, environment
+def _in_night(job: Job, night: str) -> Job:
+    return dataclasses.replace(job, output=job.output.of_night(night))
+
+
+def _last_night(job: Job) -> str:
+    """The last night that has a folder with a ledger; without one the present night."""
+    import re
+
+    from batchgen.spec.job import NIGHT
+    from batchgen.storage.ledger import FILE_NAME
+
+    parts = job.output.folder.parts
+    first = next(number for number, part in enumerate(parts) if NIGHT in part)
+    named = re.compile(
+        re.escape(parts[first]).replace(re.escape(NIGHT), r"(\d{4}-\d\d-\d\d)", 1).replace(re.escape(NIGHT), r"\1")
+    )
+    above = Path(*parts[:first])
+    found = (named.fullmatch(entry.name) for entry in (above.iterdir() if above.is_dir() else ()))
+    for night in sorted((match[1] for match in found if match), reverse=True):
+        if (job.output.of_night(night).folder / FILE_NAME).is_file():
+            return night
+    return night_for_run(job, "")
 
 
 def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
@@ -75,7 +114,7 @@ def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
     if sets:
         raise UsageError("--set needs the job file, not its output folder", "name the job file")
     # A folder is taken as it lies here: it may have been moved, and a stranger's may name any place.
-    return dataclasses.replace(job, output=dataclasses.replace(job.output, folder=folder.absolute()))
+    return dataclasses.replace(job, output=dataclasses.replace(job.output, folder=folder.absolute(), of_nights=False))
 
 
 def parse_only(only: Sequence[str]) -> dict[str, str]:
@@ -90,16 +129,20 @@ def parse_only(only: Sequence[str]) -> dict[str, str]:
 
 
 def night_for_run(job: Job, named: str) -> str:
-    """The night a run belongs to: the named one, else the present one; empty for a job that renews nothing."""
+    """The night a run belongs to: the named one, else the present one; empty for a job that renews nothing.
+
+    A folder for each night is no reason to renew seeds, but one to know the night.
+    """
     import datetime
 
     from batchgen.clock import RealClock
     from batchgen.spec.seeds import job_renew, named_night, night_of
 
-    renew = job_renew(job)
+    renew = "daily" if job.output.nightly else job_renew(job)
     if named and renew == "never":
         raise UsageError(
-            f"--night {named}: this job renews nothing", "write `seeds: {count: 1, renew: daily}` in the job"
+            f"--night {named}: this job renews nothing",
+            "write `seeds: {count: 1, renew: daily}` in the job, or put {night} into its `output: folder`",
         )
     if named:
         return named_night(named, renew)

@@ -8,10 +8,9 @@ import click
 from batchgen.cli.jobs import (
     job_argument,
     limit_option,
-    night_for_run,
     night_option,
     only_option,
-    open_job,
+    open_job_of_night,
     parse_only,
     plan_of,
     set_option,
@@ -48,8 +47,7 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
     """Print the plan of one job."""
     from batchgen.outside import json_text
 
-    job, environment = open_job(path, flags["sets"])
-    night = night_for_run(job, flags["night"])
+    job, environment, night = open_job_of_night(path, flags["sets"], flags["night"])
     plan, time_s = plan_of(
         job,
         night=night,
@@ -71,6 +69,9 @@ def show_plan(path: Path, flags: dict[str, Any]) -> None:
         say(note)
     Console().print(plan_table(plan, time_s))
     say(_destination(job), err=False)
+    if job.output.of_nights:
+        line = "each night has a folder of its own: all pictures are bought anew, and budgets count that night alone"
+        say(line, err=False)
 
 
 def _destination(job: Job) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.cli.jobs import job_argument, open_job_to_connect
+from batchgen.cli.jobs import check_connection, job_argument, open_job
 
 
 @click.command(
@@ -28,6 +28,7 @@ def command(job: Path, as_json: bool, quiet: bool) -> int:
     from batchgen.cli.execute import Display, execute
     from batchgen.engine.run import RunOptions
 
-    opened, _ = open_job_to_connect(job)
+    opened, environment = open_job(job)
+    check_connection(job, opened, environment)
     exit_code, _ = execute(opened, RunOptions(buy=False), Display(json=as_json, quiet=quiet))
     return exit_code

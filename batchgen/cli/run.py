@@ -10,12 +10,12 @@ import click
 
 from batchgen.cli.environment import Environment, key_for
 from batchgen.cli.jobs import (
+    check_connection,
     jobs_argument,
     limit_option,
-    night_for_run,
     night_option,
     only_option,
-    open_job_to_connect,
+    open_job_of_night,
     parse_only,
     plan_of,
     set_option,
@@ -81,12 +81,15 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
         for path in jobs:
             show_plan(path, ctx.params)
         return Exit.DONE
-    opened = [(path, *open_job_to_connect(path, ctx.params["sets"])) for path in jobs]
+    opened = [(path, *open_job_of_night(path, ctx.params["sets"], ctx.params["night"])) for path in jobs]
     if len(opened) > 1 and (flags["only"] or flags["limit"]):
         raise UsageError("--only and --limit are for one job at a time", "name one job")
     # All that can be known is known before the first job spends anything.
+    for path, job, environment, _ in opened:
+        check_connection(path, job, environment)
     ready = [
-        _Ready(path, job, environment, _options(job, environment, ctx.params)) for path, job, environment in opened
+        _Ready(path, job, environment, _options(job, environment, night, ctx.params))
+        for path, job, environment, night in opened
     ]
     codes: set[Exit] = set()
     for each in ready:
@@ -112,7 +115,7 @@ class _Ready:
     options: "RunOptions"
 
 
-def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "RunOptions":
+def _options(job: Job, environment: Environment, night: str, flags: dict[str, object]) -> "RunOptions":
     from batchgen.cli.execute import check_runnable
     from batchgen.engine.run import RunOptions
 
@@ -122,7 +125,7 @@ def _options(job: Job, environment: Environment, flags: dict[str, object]) -> "R
         raise UsageError("--retry unknown buys again what --drop unknown closes", "give one of them")
     check_runnable(job, max_cost)
     return RunOptions(
-        night=night_for_run(job, str(flags["night"])),
+        night=night,
         limit=flags["limit"],  # type: ignore[arg-type]
         only=parse_only(flags["only"]) or None,  # type: ignore[arg-type]
         rebuy=rebuy,

@@ -4,6 +4,7 @@ It refuses to read files (see `load.py`) and to know the network. A `Job` holds 
 of the variable alone.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -94,13 +95,29 @@ class Row:
     """`file:line`, for messages."""
 
 
+NIGHT = "{night}"
+"""What stands in `output.folder` for the date of the night in which a run starts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Where results go and how they are named."""
 
     folder: Path
+    """Absolute; holds `NIGHT` where each night has a folder of its own."""
     name: str
     ascii: bool
+    of_nights: bool = False
+    """Whether `folder` is that of one night among others."""
+
+    @property
+    def nightly(self) -> bool:
+        """Whether each night has a folder of its own, and so buys the same set anew."""
+        return NIGHT in str(self.folder)
+
+    def of_night(self, night: str) -> "Output":
+        """The output of one night, named by its date."""
+        return dataclasses.replace(self, folder=Path(str(self.folder).replace(NIGHT, night)), of_nights=self.nightly)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from batchgen.spec import checks, endpoint, matching, messages, names, schema
 from batchgen.spec.durations import seconds_of
 from batchgen.spec.fields import PictureBook, from_text
 from batchgen.spec.files import in_words, read_named
-from batchgen.spec.job import Budget, Job, Limits, ModelUse, Output, Seeds
+from batchgen.spec.job import NIGHT, Budget, Job, Limits, ModelUse, Output, Seeds
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.prompts import RowReader
 from batchgen.spec.saved import job_from_json, job_to_json
@@ -341,6 +341,10 @@ class _Reading:
             message = "`output.folder` holds characters that cannot be seen"
             self.mistakes.add(("output", "folder"), message, "write a plain folder name", kind="folder")
             item = schema.OutputItem()
+        if item.folder is not None and re.search(r"[{}]", item.folder.replace(NIGHT, "")):
+            message = "`output.folder` takes no variables: all pictures of a job lie in one folder"
+            hint = f"only {NIGHT} may stand in it, the date of the night; put the others into `output.name`"
+            self.mistakes.add(("output", "folder"), message, hint, kind="folder")
         holder = next((folder for folder in self.path.parents if folder.name == "jobs"), None)
         base = holder.parent if holder else self.path.parent
         folder = item.folder or os.path.join("outputs", names.clean_part(name))  # noqa: PTH118

@@ -161,7 +161,7 @@ class ModelItem(_Strict):
 class OutputItem(_Strict):
     """Where results go and how they are named."""
 
-    folder: str | None = Field(default=None, description="The output folder; default outputs/<name>.")
+    folder: str | None = Field(default=None, description="The output folder; default outputs/<name>. {night} gives each night its own.")
     name: str = Field(
         default=DEFAULT_NAME,
         min_length=1,
