@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 PINNED := $(PIP) --require-hashes --only-binary :all:  # nothing that is not in the file, and no code of a package runs
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: demo test kill-test soak lint bench bench-limits sbom audit audit-report requirements upgrade clean
+.PHONY: demo test kill-test soak lint bench bench-limits screenshots sbom audit audit-report requirements upgrade clean
 
 $(VENV)/run.stamp: requirements/build.txt requirements/run.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("batchgen needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -56,6 +56,9 @@ bench: $(VENV)/dev.stamp  ## CPU per picture beside bare aiohttp and the usual S
 
 bench-limits: $(VENV)/dev.stamp  ## limits that nobody tells: refused, failed and time beside the usual SDK script
 	$(VENV)/bin/python benchmarks/limits.py
+
+screenshots: $(VENV)/dev.stamp  ## the two pictures in the README, from the demo; needs Chromium
+	$(VENV)/bin/python docs/screenshots.py
 
 sbom: $(VENV)/run.stamp $(AUDIT)/stamp  ## what is needed to run, as CycloneDX in build/sbom.cdx.json
 	$(VENV)/bin/python .ci/sbom.py write build/sbom.cdx.json
