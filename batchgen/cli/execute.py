@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import shlex
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from batchgen.cli.messages import logs_in_words, say_error
+from batchgen.cli.messages import logs_in_words, say, say_error
 from batchgen.clock import RealClock
 from batchgen.engine.run import Control, RunOptions, run
 from batchgen.errors import BatchgenError, Exit, StorageError, UsageError
@@ -28,6 +29,10 @@ from batchgen.storage.lock import FolderLock
 _PATIENCE_S = 60.0
 _LEAVE_WITHIN_S = 1.8
 _FILES_WANTED = 4096
+_SHOWN_AT_MOST, _SHOWN_AT_MOST_WHEN_STOPPED = 250_000, 20_000
+"""Tasks of a job whose gallery is renewed at the end of a run: what takes longer is for the verb."""
+_MADE_AT_MOST = 200
+"""Missing small pictures that are made at the end of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +44,19 @@ class Display:
 
 
 @contextmanager
-def open_folder(path: Path) -> "Iterator[tuple[ResultFolder, Ledger]]":
+def open_folder(path: Path, *, thumbnails: bool = False) -> "Iterator[tuple[ResultFolder, Ledger]]":
     """The output folder, locked, with its ledger. Raises LockedError, StorageError."""
     with ExitStack() as stack:
         stack.enter_context(FolderLock(path, RealClock()))
-        folder = stack.enter_context(ResultFolder(path))
+        folder = stack.enter_context(ResultFolder(path, thumbnails=thumbnails))
         refuse_orphans(path)
         ledger = Ledger(path / FILE_NAME)
         stack.callback(ledger.close)
         yield folder, ledger
+
+
+def _opened(job: Job) -> "AbstractContextManager[tuple[ResultFolder, Ledger]]":
+    return open_folder(job.output.folder, thumbnails=job.output.gallery)
 
 
 def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict[str, Any] | None]:
@@ -56,8 +65,12 @@ def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict
     watchdogs: list[threading.Timer] = []
     _raise_file_limit()
     try:
-        with logs_in_words(Secret(options.key)), open_folder(job.output.folder) as (folder, ledger):
+        with logs_in_words(Secret(options.key)), _opened(job) as (folder, ledger):
             report = asyncio.run(_execute(job, options, display, folder, ledger, control, watchdogs))
+            if job.output.gallery and report["error"] is None:
+                line = _renew_gallery(job, options, report["counts"]["tasks"], stopped=control.exit_code is not None)
+                if line.startswith("warning") or not (display.json or display.quiet):
+                    say(line)
     except asyncio.CancelledError:
         return control.exit_code or Exit.SIGINT, None
     finally:
@@ -66,6 +79,29 @@ def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict
     if report["error"] is not None and not display.json:
         say_error(StorageError(**report["error"]))
     return Exit(report["exit_code"]), report
+
+
+def _renew_gallery(job: Job, options: RunOptions, tasks: int, *, stopped: bool) -> str:
+    """Renew the gallery after a run, in a moment or not at all, and say so; what goes wrong changes nothing of the run."""
+    from batchgen.views.gallery.build import build_gallery
+
+    if tasks > (_SHOWN_AT_MOST_WHEN_STOPPED if stopped else _SHOWN_AT_MOST):
+        return f"gallery: not renewed for {tasks:,} tasks; `batchgen gallery {shlex.quote(str(job.path))}` does that"
+    try:
+        page = build_gallery(
+            job.output.folder,
+            job,
+            # What is recovered was bought in an earlier night, which is the one to look at.
+            night=options.night if options.buy else "",
+            thumbnails=0 if stopped else _MADE_AT_MOST,
+        )
+    except KeyboardInterrupt:
+        return "gallery: not finished"
+    except BatchgenError as error:
+        return f"warning: the gallery was not renewed: {error.message}"
+    except Exception as error:  # noqa: BLE001  # the run has ended, well or badly, and that is what counts
+        return f"warning: the gallery was not renewed: internal error: {type(error).__name__}; please report it"
+    return f"gallery: {page}"
 
 
 def _raise_file_limit() -> None:

@@ -1,6 +1,7 @@
 """What verbs share about their argument: a job file, or the output folder of one."""
 
 import dataclasses
+import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchgen.cli.environment import Environment, check_authorities, check_saved, read_environment
-from batchgen.errors import BatchgenError, StorageError, UsageError
+from batchgen.errors import BatchgenError, JobError, StorageError, UsageError
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def _last_night(job: Job) -> str:
 def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
     from batchgen.spec.load import job_from_json
     from batchgen.storage.ledger import open_reader
-    from batchgen.storage.runs import last_job
+    from batchgen.storage.runs import OversizedJobError, last_job
+    from batchgen.storage.schema import misfit_in
 
     reader = open_reader(folder)
     if reader is None:
@@ -101,8 +103,23 @@ def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
         )
     job = None
     try:
+        odd = misfit_in(reader)
+        if odd:
+            raise StorageError(
+                f"the ledger in {folder} holds something in {odd} that batchgen never writes there",
+                f"keep it, and make a new one with `batchgen verify {shlex.quote(str(folder))} --rebuild`",
+            )
         resolved = last_job(reader)
         job = None if resolved is None else job_from_json(resolved)
+    except JobError as error:
+        first = error.problems[0].message if error.problems else error.message
+        raise UsageError(
+            f"the job that the ledger in {folder} keeps cannot be used: {first}", "name the job file"
+        ) from None
+    except OversizedJobError:
+        raise UsageError(
+            f"the job that the ledger in {folder} keeps is too large to be read back", "name the job file"
+        ) from None
     except BatchgenError:
         raise
     except Exception:  # noqa: BLE001  # the folder may come from anybody, and hold anything

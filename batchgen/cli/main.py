@@ -33,7 +33,9 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "look",
         (
             ("status", "what a job or folder has, spent and misses"),
-            ("export", "hand the stored pictures on as a table"),
+            ("compare", "the same pictures in two folders: what changed"),
+            ("gallery", "a page to look at everything in the browser"),
+            ("export", "hand the stored pictures on: tables, data sets, sheets"),
         ),
     ),
     ("keep house", (("verify", "check every stored picture against the ledger"),)),

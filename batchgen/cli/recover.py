@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.cli.jobs import check_connection, job_argument, open_job
+from batchgen.cli.jobs import check_connection, job_argument, night_for_run, open_job
 
 
 @click.command(
@@ -30,5 +30,7 @@ def command(job: Path, as_json: bool, quiet: bool) -> int:
 
     opened, environment = open_job(job)
     check_connection(job, opened, environment)
-    exit_code, _ = execute(opened, RunOptions(buy=False), Display(json=as_json, quiet=quiet))
+    # The night only counts what is pending: what is paid for is downloaded, whichever night bought it.
+    options = RunOptions(buy=False, night=night_for_run(opened, ""))
+    exit_code, _ = execute(opened, options, Display(json=as_json, quiet=quiet))
     return exit_code

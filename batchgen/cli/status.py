@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.cli.jobs import job_argument, night_for_run, night_option, open_job
+from batchgen.cli.jobs import job_argument, night_for_run, night_option, open_job, open_job_of_night
 from batchgen.cli.messages import say
 
 
@@ -28,7 +28,7 @@ def command(job: Path, night: str, as_json: bool) -> None:
     from batchgen.spec.expand import expand
     from batchgen.storage.ledger import open_reader
 
-    opened, _ = open_job(job)
+    opened, _, night = open_job_of_night(job, (), night) if night else (*open_job(job), night)
     reader = open_reader(opened.output.folder)
     if reader is None:
         say(f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {job}` begins", err=False)
@@ -39,7 +39,7 @@ def command(job: Path, night: str, as_json: bool) -> None:
 
     now = RealClock().now()
     try:
-        tasks = expand(opened, night=night_for_run(opened, night))
+        tasks = expand(opened, night=night or night_for_run(opened, night))
         status = status_of(reader, opened, tasks, going=is_held(opened.output.folder), now=now)
     finally:
         reader.close()

@@ -20,7 +20,7 @@ from batchgen.storage.disk import is_shortage_of_files
 from batchgen.storage.files import Landed, Landing, PartFile, ResultFolder, StorageFailure
 from batchgen.storage.landings import StoredPicture, end_picture, note_tries, store
 from batchgen.storage.manifest import ManifestWriter
-from batchgen.storage.pictures import wrong_size
+from batchgen.storage.pictures import wrong_format, wrong_size
 from batchgen.storage.queries import Waiting, file_names_like, manifest_rows_of, spool_in_use
 
 AT_ONCE = 16
@@ -390,8 +390,10 @@ def _spooled_picture(folder: ResultFolder, spool: str, item: int, picture_id: in
 def _stored(picture: Waiting, landed: Landed) -> StoredPicture:
     facts = landed.facts
     checks = {
-        "blank": facts.blank,
+        "black": facts.black,
+        "blank": facts.blank and not facts.black,
         "size": wrong_size(facts, picture.asked_size or None),
+        "format": wrong_format(facts, picture.asked_format),
         "animated": facts.animated,
         "trailing": facts.trailing > 0,
     }
@@ -405,4 +407,6 @@ def _stored(picture: Waiting, landed: Landed) -> StoredPicture:
         sha256=facts.sha256,
         source_sha256=facts.sha256,
         flags=tuple(flag for flag, applies in checks.items() if applies),
+        look=facts.look,
+        kin=picture.kin,
     )

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from batchgen.engine.scopes import calendar_scopes
-from batchgen.engine.summary import Ended, as_money, build_report
+from batchgen.engine.summary import Ended, as_money, build_report, flags_of
 from batchgen.errors import Exit
 from batchgen.spec.job import Job
 from batchgen.spec.task import Task
 from batchgen.storage.queries import counts, failure_rows, states_of, waiting
+from batchgen.storage.records import odd_ledger
 from batchgen.storage.runs import noted_pools
 
 _AT_ONCE = 500
@@ -21,6 +22,7 @@ def status_of(
 ) -> dict[str, Any]:
     """The state of `job` in its folder: the keys of a report, and `pools`, `waiting`, `unknown` with what each is about.
 
+    `flags` counts all stored pictures of the folder, not those of the last run.
     `now` is UTC seconds since the epoch. `going` says whether a run holds the folder now: without one, a call in flight
     is one of unknown outcome.
     """
@@ -54,6 +56,7 @@ def status_of(
         report["exit_code"] = None
     soonest = waiting(connection)
     return report | {
+        "flags": flags_of(connection),
         "pools": _pools(connection, last.run_id) if going else [],
         "waiting": [
             {"prompt_id": picture.prompt_id, "label": picture.label, "expires_at": picture.expires_at}
@@ -82,7 +85,14 @@ def _last_run(connection: sqlite3.Connection, states: dict[str, dict[str, int]],
         started_at=row["started_at"],
         ended_at=ended_at,
         duration_s=ended_at - row["started_at"],
-        exit_code=Exit(row["exit_code"] or 0),
+        exit_code=_exit(row["exit_code"] or 0),
         reasons=("it is going on now",) if going else () if row["ended_at"] else ("it was killed before its end",),
         states=states,
     )
+
+
+def _exit(code: int) -> Exit:
+    try:
+        return Exit(code)
+    except ValueError:
+        raise odd_ledger("the end of a run") from None

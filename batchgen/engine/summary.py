@@ -4,7 +4,6 @@ Everything comes from the ledger and from how the run's pools ended; money is te
 """
 
 import datetime
-import json
 import shlex
 import sqlite3
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from batchgen.outside import json_text
 from batchgen.spec.job import Job
 from batchgen.storage.purchases import MILLION
 from batchgen.storage.queries import failure_rows, money
+from batchgen.storage.records import flag_words
 
 _FAILURES_SHOWN = 20
 _RUNS_SHOWN = 10
@@ -67,7 +67,7 @@ def build_report(
         "by_run": _by_run(connection, job.provider.currency),
         "by_day": _by_day(connection, job.provider.currency),
         "models": [_model(connection, use.label, use.model.id, ended.states.get(use.label, {})) for use in job.models],
-        "flags": _flags(connection, ended.run_id),
+        "flags": flags_of(connection, ended.run_id),
         "failures": _failures(connection),
         "next": _next_steps(job_path, counts),
     }
@@ -161,11 +161,16 @@ def _model(connection: sqlite3.Connection, label: str, model: str, states: Mappi
     }
 
 
-def _flags(connection: sqlite3.Connection, run_id: str) -> dict[str, int]:
+def flags_of(connection: sqlite3.Connection, run_id: str | None = None) -> dict[str, int]:
+    """How many stored pictures have each flag: those of one run, or all of the folder."""
     counts: dict[str, int] = {}
-    rows = connection.execute("SELECT flags FROM pictures WHERE run_id = ? AND flags != '[]'", (run_id,))
+    chosen = "flags != '[]' AND state = 'stored'" + ("" if run_id is None else " AND run_id = ?")
+    rows = connection.execute(
+        f"SELECT flags FROM pictures WHERE {chosen}",  # noqa: S608  # two fixed texts
+        () if run_id is None else (run_id,),
+    )
     for row in rows:
-        for flag in json.loads(row["flags"]):
+        for flag in flag_words(row["flags"]):
             counts[flag] = counts.get(flag, 0) + 1
     return counts
 

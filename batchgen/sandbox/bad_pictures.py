@@ -14,7 +14,7 @@ from batchgen.sandbox.answers import HTML_ERROR
 from batchgen.sandbox.bombs import gzip_bomb, pixel_bomb
 from batchgen.sandbox.wire import break_off, drip, flood, say_and_close, without_last_chunk, without_length
 
-IN_THE_DRAWING = frozenset({"picture-black", "picture-same", "picture-wrong-size"})
+IN_THE_DRAWING = frozenset({"picture-black", "picture-same", "picture-near", "picture-wrong-size"})
 """Flaws that are drawn, and need nothing from here."""
 PASSING: Mapping[str, int] = {"picture-500-once": 1, "picture-403-twice": 2}
 """Flaws that only the first downloads of a link have, and how many of them."""

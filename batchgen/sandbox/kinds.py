@@ -112,6 +112,7 @@ DOWNLOAD: Mapping[str, str] = {
     "picture-trailing": "billed; a script follows the picture's last byte",
     "picture-black": "billed; a black picture",
     "picture-same": "billed; the same picture whatever the prompt and seed",
+    "picture-near": "billed; nearly the same picture whatever the seed",
     "picture-wrong-size": "billed; half the size that was asked for",
 }
 """The answer is right, and its link or its picture is not."""

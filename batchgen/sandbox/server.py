@@ -205,6 +205,8 @@ class Sandbox:
         )
         if fault == "picture-same":
             return [replace(each, text="the same again", seed=0, composition=0, variation=0) for each in sketches]
+        if fault == "picture-near":
+            return [replace(each, seed=0, composition=0, variation=seed + place) for place, each in enumerate(sketches)]
         if fault == "picture-wrong-size":
             return [
                 replace(each, width=max(16, each.width // 2), height=max(16, each.height // 2)) for each in sketches

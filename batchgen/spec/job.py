@@ -109,6 +109,10 @@ class Output:
     ascii: bool
     of_nights: bool = False
     """Whether `folder` is that of one night among others."""
+    gallery: bool = True
+    """Whether each run leaves a page to look at, and pictures get thumbnails."""
+    embed: bool = True
+    """Whether each picture carries its recipe."""
 
     @property
     def nightly(self) -> bool:

@@ -348,7 +348,13 @@ class _Reading:
         holder = next((folder for folder in self.path.parents if folder.name == "jobs"), None)
         base = holder.parent if holder else self.path.parent
         folder = item.folder or os.path.join("outputs", names.clean_part(name))  # noqa: PTH118
-        return Output(folder=Path(os.path.normpath(base / folder)), name=item.name, ascii=item.ascii)
+        return Output(
+            folder=Path(os.path.normpath(base / folder)),
+            name=item.name,
+            ascii=item.ascii,
+            gallery=item.gallery,
+            embed=item.embed,
+        )
 
     def _warn_of(self, job: Job, used: frozenset[str]) -> None:
         for name in job.variables:

@@ -1,19 +1,68 @@
 """A job as JSON and back: what a run keeps of it, so that its folder can be worked on when the job file is gone.
 
 The text holds no secret, since a Job holds none. Models are stored by id: their facts are the catalogue's of the day.
+A saved job may come from a stranger: on its way back it has to keep every bound that a job file has to keep.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from batchgen.catalog.catalog import load_provider
+from batchgen.spec import checks
+from batchgen.spec.fields import PictureBook
 from batchgen.spec.job import Budget, Job, Limits, ModelUse, Output, PromptFile, Row, Seeds
+from batchgen.spec.mistakes import Mistakes
+from batchgen.spec.prompts import MOST_FIXED_SEEDS, Origin
+from batchgen.spec.schema import MOST_RULES, BudgetItem, LimitsItem
+from batchgen.spec.seeds import LARGEST_SEED, MOST_SEEDS
+from batchgen.spec.shapes import Anything, Each, fits
 from batchgen.spec.task import canonical_json
+from batchgen.spec.yaml_reader import Document
 
 VERSION = 1
+_LONGEST_AMOUNT = 40
+_LONGEST_WAIT_S = 366 * 86400.0
+
+_FIELDS = Each(Anything)
+_TEXTS = Each(str)
+_SEEDS = {"fixed": (None, [int]), "count": int, "renew": str}
+_LIMITS = {
+    "concurrency": (None, int),
+    "requests_per_minute": (None, float),
+    "timeout_s": (None, float),
+    "give_up_after_s": (None, float),
+}
+_ROW = {
+    "id": str,
+    "prompt": str,
+    "params": _FIELDS,
+    "extra_params": _FIELDS,
+    "models": (None, [str]),
+    "seeds": (None, _SEEDS),
+    "columns": _TEXTS,
+    "literal": bool,
+    "place": str,
+}
+_SHAPE = {
+    "version": int,
+    **dict.fromkeys(("name", "path", "provider", "identity", "base_url", "on_unknown"), str),
+    **dict.fromkeys(("key_env", "proxy"), (None, str)),
+    "rows": [_ROW],
+    "variables": Each(_TEXTS),
+    "models": [{"model": str, "label": str, "params": _FIELDS, "extra_params": _FIELDS, "limits": _LIMITS}],
+    "seeds": _SEEDS,
+    **dict.fromkeys(("params", "extra_params", "set_params"), _FIELDS),
+    "exclude": [_TEXTS],
+    "budgets": [{"images": (None, int), "cost": (None, str), "per": str}],
+    "limits": _LIMITS,
+    "output": dict.fromkeys(("folder", "name"), str) | dict.fromkeys(("ascii", "of_nights", "gallery", "embed"), bool),
+    "pictures": _TEXTS,
+    "files": [{"path": str, "rows": int, **dict.fromkeys(("sent", "variables", "unused"), [str])}],
+    "warnings": [str],
+}
 
 
 def job_to_json(job: Job) -> dict[str, Any]:
@@ -56,7 +105,47 @@ def _plain(value: Any) -> Any:
 
 
 def job_from_json(data: Mapping[str, Any]) -> Job:
-    """The job that `job_to_json` described. Raises CatalogError when the catalogue no longer holds one of its models."""
+    """The job that `job_to_json` described.
+
+    Raises JobError for one that no job file could say, CatalogError when the catalogue no longer holds one of its models,
+    and ValueError, KeyError or TypeError for what is no saved job at all.
+    """
+    if not fits(data, _SHAPE):
+        raise ValueError("no saved job")
+    job = _job(data)
+    _check_bounds(job)
+    return job
+
+
+def _check_bounds(job: Job) -> None:
+    """The bounds of `schema` and `load`, and all that `Checker` looks at in a job file."""
+    everything = [job.seeds, *(row.seeds for row in job.rows if row.seeds is not None)]
+    _check_numbers(job, everything)
+    mistakes = Mistakes(Document("the saved job", ""))
+    origins = [Origin((), file=row.place) for row in job.rows]
+    pictures = PictureBook(job.path.parent, dict(job.pictures))
+    checks.Checker(job, origins, {use.label: ("models",) for use in job.models}, mistakes, pictures).check()
+    mistakes.raise_if_any()
+
+
+def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
+    # Rows share the seeds of their entry; what is counted is what stands in the text.
+    fixed = sum(len(each.fixed or ()) for each in seeds)
+    good = fixed <= MOST_FIXED_SEEDS + MOST_SEEDS and len(job.exclude) <= MOST_RULES and job.rows and job.models
+    for each in seeds:
+        good = good and 1 <= each.count <= MOST_SEEDS and each.renew in {"never", "daily", "weekly"}
+        good = good and all(0 <= seed <= LARGEST_SEED for seed in each.fixed or ())
+    for limits in (job.limits, *(use.limits for use in job.models)):
+        LimitsItem(concurrency=limits.concurrency, requests_per_minute=limits.requests_per_minute)
+        waits = [wait for wait in (limits.timeout_s, limits.give_up_after_s) if wait is not None]
+        good = good and all(0 < wait <= _LONGEST_WAIT_S for wait in waits)
+    for budget in job.budgets:
+        BudgetItem(images=budget.images, cost=None if budget.cost is None else float(budget.cost), per=budget.per)
+    if not good or job.on_unknown not in {"retry", "hold"}:
+        raise ValueError("a number out of its bounds")
+
+
+def _job(data: Mapping[str, Any]) -> Job:
     provider = load_provider(data["provider"])
     shared: dict[str, Any] = {}
     return Job(
@@ -79,7 +168,7 @@ def job_from_json(data: Mapping[str, Any]) -> Job:
         set_params=data["set_params"],
         exclude=tuple(data["exclude"]),
         budgets=tuple(
-            Budget(**{**budget, "cost": None if budget["cost"] is None else Decimal(budget["cost"])})
+            Budget(**{**budget, "cost": None if budget["cost"] is None else _money(budget["cost"])})
             for budget in data["budgets"]
         ),
         on_unknown=data["on_unknown"],
@@ -89,6 +178,15 @@ def job_from_json(data: Mapping[str, Any]) -> Job:
         files=tuple(_prompt_file(file) for file in data["files"]),
         warnings=tuple(data["warnings"]),
     )
+
+
+def _money(text: str) -> Decimal:
+    if len(text) > _LONGEST_AMOUNT:  # a large exponent is a number of a million digits
+        raise ValueError("no amount of money")
+    amount = Decimal(text)
+    if not amount.is_finite() or amount.adjusted() > _LONGEST_AMOUNT:
+        raise ValueError("no amount of money")
+    return amount
 
 
 def _row(data: Mapping[str, Any], shared: dict[str, Any]) -> Row:

@@ -161,7 +161,9 @@ class ModelItem(_Strict):
 class OutputItem(_Strict):
     """Where results go and how they are named."""
 
-    folder: str | None = Field(default=None, description="The output folder; default outputs/<name>. {night} gives each night its own.")
+    folder: str | None = Field(
+        default=None, description="The output folder; default outputs/<name>. {night} gives each night its own."
+    )
     name: str = Field(
         default=DEFAULT_NAME,
         min_length=1,
@@ -169,6 +171,8 @@ class OutputItem(_Strict):
         description="File names: {prompt_id} {row} {model} {seed} {id} {try} {index} {night}, variables and columns.",
     )
     ascii: bool = Field(default=False, description="Keep file names to the letters a-z, digits and hyphens.")
+    gallery: bool = Field(default=True, description="Make thumbnails, and a page to look at after each run.")
+    embed: bool = Field(default=True, description="Write into each picture how it was made.")
 
 
 VarsItem = Annotated[

@@ -32,12 +32,16 @@ from batchgen.storage.disk import (
     write_all,
 )
 from batchgen.storage.pictures import DECODING_BYTES, EXTENSIONS, PictureFacts, check_picture
+from batchgen.storage.queries import SPOOL_KEY
 from batchgen.storage.room import Room
+from batchgen.storage.thumbnails import keep_thumbnails
 
 _MAX_NAMES = 1000
 _RESERVE_BYTES = 16 * 1024**2
 _RESERVE = "reserve.part"
 _FOLDERS = ("parts", "images", "spool", "inputs", "unusable")
+_ANSWER_AT_MOST = 72 * 1024**2
+"""Bytes of a kept answer: pictures in base64, and what stands around them."""
 _PICTURE_AT_MOST = 64 * 1024**2
 """No picture that comes in is larger, so a larger file under a picture's name is something else."""
 
@@ -64,6 +68,8 @@ class Landed:
     file_name: str
     facts: PictureFacts
     bytes: int
+    source_sha256: str
+    """Hex, of the bytes as received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +156,9 @@ class ResultFolder:
     Links below the folder are never followed; the folder itself may be one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, thumbnails: bool = False) -> None:
         self.path = path
+        self._thumbnails = thumbnails
         self._durable: set[tuple[str, ...]] = {()}
         self._numbers = itertools.count(1)
         # First the bytes of a picture, then what they decode to: always in this order, so that nobody waits for ever.
@@ -229,6 +236,8 @@ class ResultFolder:
             with in_words(self.path), Folders(self._root, self._durable) as folders:
                 results = [self._land(item, folders) for item in items]
                 folders.sync()
+            landed = [each for each in results if isinstance(each, Landed)]
+            keep_thumbnails(self._root, {each.source_sha256: each.facts.thumbnail for each in landed})
         except BaseException:
             for item in items:
                 if isinstance(item.data, PartFile):
@@ -265,40 +274,47 @@ class ResultFolder:
         self.write_atomically(f"spool/{key}.body", body)
 
     def spool_read(self, key: str) -> bytes | None:
-        """A kept answer, or None when there is none."""
-        return self._read(f"spool/{key}.body")
+        """A kept answer, or None when there is none, or one that is larger than any answer."""
+        return self._read(f"spool/{key}.body", _ANSWER_AT_MOST) if SPOOL_KEY.fullmatch(key) else None
 
     def spool_bytes(self, key: str) -> int:
-        """How large a kept answer is; 0 when there is none."""
-        (key,) = _parts_of(key)
+        """How large a kept answer is; 0 when there is none that `spool_read` would read."""
+        if not SPOOL_KEY.fullmatch(key):
+            return 0
         with in_words(self.path / "spool"), Folders(self._root, self._durable) as folders, suppress(FileNotFoundError):
-            return os.stat(f"{key}.body", dir_fd=folders.open(("spool",)), follow_symlinks=False).st_size
+            size = os.stat(f"{key}.body", dir_fd=folders.open(("spool",)), follow_symlinks=False).st_size
+            return size if size <= _ANSWER_AT_MOST else 0
         return 0
 
     def spool_delete(self, key: str) -> None:
         """Forget a kept answer, if there is one."""
-        (key,) = _parts_of(key)
+        if not SPOOL_KEY.fullmatch(key):
+            return  # a ledger may come from a stranger, and so may what lies in the folder
         with in_words(self.path / "spool"), Folders(self._root, self._durable) as folders, suppress(FileNotFoundError):
             os.unlink(f"{key}.body", dir_fd=folders.open(("spool",)))
 
     def spool_keys(self) -> list[str]:
-        """The keys of all kept answers, sorted; all are durable, even those of a run that was killed while it kept them."""
+        """The keys of all kept answers, sorted; all are durable, even those of a run that was killed while it kept them.
+
+        Files of other names are somebody else's, and are passed over.
+        """
         with in_words(self.path / "spool"), Folders(self._root, self._durable) as folders, suppress(FileNotFoundError):
             sync_folder(folders.open(("spool",)))
             sync_folder(self._root)
-        return sorted(name.removesuffix(".body") for name in self._names_in("spool") if name.endswith(".body"))
+        keys = (name.removesuffix(".body") for name in self._names_in("spool") if name.endswith(".body"))
+        return sorted(filter(SPOOL_KEY.fullmatch, keys))
 
     def keep_input(self, data: bytes, sha256: str, extension: str) -> str:
         """Keep an input picture as it is sent, once; its name relative to the folder."""
         name = f"inputs/{sha256}{extension}"
-        if self._read(name) != data:
+        if self._read(name, len(data)) != data:
             self.write_atomically(name, data)
         return name
 
     def read_input(self, sha256: str) -> bytes:
         """A kept input picture, its content checked against its name."""
         name = next((name for name in self._names_in("inputs") if name.startswith(sha256)), sha256)
-        data = self._read(f"inputs/{name}")
+        data = self._read(f"inputs/{name}", _PICTURE_AT_MOST)
         if data is None or hashlib.sha256(data).hexdigest() != sha256:
             what = "is missing" if data is None else "was changed"
             raise StorageError(
@@ -335,7 +351,8 @@ class ResultFolder:
             if data is None:
                 return None
             try:
-                return Landed("", file_name, check_picture(data, room=self._decoding), len(data))
+                facts = check_picture(data, room=self._decoding)
+                return Landed("", file_name, facts, len(data), facts.sha256)
             except PictureError:
                 return None
 
@@ -344,17 +361,17 @@ class ResultFolder:
         try:
             if isinstance(item.data, PartFile):
                 with self._reading.take(part.bytes):
-                    facts = check_picture(part.content(), part.sha256, self._decoding)
+                    facts = check_picture(part.content(), part.sha256, self._decoding, thumbnail=self._thumbnails)
             else:
                 part.write(item.data)
-                facts = check_picture(item.data, part.sha256, self._decoding)
+                facts = check_picture(item.data, part.sha256, self._decoding, thumbnail=self._thumbnails)
             part.finish()
             file_name = self._final_name(item, part, facts, folders)
         except PictureError as error:
             return StorageFailure(item.key, error)
         finally:
             part.discard()
-        return Landed(item.key, file_name, facts, part.bytes)
+        return Landed(item.key, file_name, facts, part.bytes, facts.sha256)
 
     def _final_name(self, item: Landing, part: PartFile, facts: PictureFacts, folders: Folders) -> str:
         *above, base = _parts_of(item.stem)
@@ -370,10 +387,15 @@ class ResultFolder:
             "Choose a more telling `output.name` in the job.",
         )
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(self, name: str, at_most: int) -> bytes | None:
         *above, base = _parts_of(name)
-        with in_words(self.path / name), Folders(self._root, self._durable) as folders:
-            return _read_in(folders, tuple(above), base)
+        with (
+            in_words(self.path / name),
+            Folders(self._root, self._durable) as folders,
+            suppress(FileNotFoundError),
+        ):
+            return read(base, folders.open(tuple(above)), at_most)
+        return None
 
     def _names_in(self, folder: str) -> list[str]:
         with in_words(self.path / folder), Folders(self._root, self._durable) as folders:
@@ -381,13 +403,6 @@ class ResultFolder:
                 return names(folders.open((folder,)))
             except FileNotFoundError:
                 return []
-
-
-def _read_in(folders: Folders, parts: tuple[str, ...], name: str) -> bytes | None:
-    try:
-        return read(name, folders.open(parts))
-    except FileNotFoundError:
-        return None
 
 
 def _size_of(folders: Folders, parts: tuple[str, ...], name: str) -> int | None:

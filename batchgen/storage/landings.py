@@ -8,6 +8,12 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from batchgen.storage.looks import NEAR, difference
+
+_64_BITS = 1 << 64
+_KIN_AT_MOST = 1000
+"""The last so many tries of a prompt are compared: a prompt with 100,000 would take an hour of comparing otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
@@ -25,6 +31,10 @@ class StoredPicture:
     sha256: str
     source_sha256: str
     flags: tuple[str, ...]
+    look: int | None = None
+    """The difference hash, 64 bits."""
+    kin: str = ""
+    """Equal for pictures of requests that differ in the seed alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +47,16 @@ class Landing:
 
 
 def store(connection: sqlite3.Connection, pictures: Sequence[StoredPicture], at: float) -> list[Landing]:
-    """Pictures that are durable under their final names become `stored`; flags `duplicate` and `short` are added."""
+    """Pictures that are durable under their final names become `stored`.
+
+    Flags that need the ledger are added: `duplicate`, `near-duplicate` (nearly the picture of another seed) and `short`.
+    """
     landings = []
     for picture in pictures:
         flags = picture.flags + _ledger_flags(connection, picture)
         connection.execute(
             "UPDATE pictures SET state = 'stored', file_name = ?, bytes = ?, width = ?, height = ?, format = ?,"
-            " sha256 = ?, source_sha256 = ?, flags = ?, stored_at = ?, message = '' WHERE picture_id = ?",
+            " sha256 = ?, source_sha256 = ?, flags = ?, look = ?, kin = ?, stored_at = ?, message = '' WHERE picture_id = ?",
             (
                 picture.file_name,
                 picture.bytes,
@@ -53,6 +66,8 @@ def store(connection: sqlite3.Connection, pictures: Sequence[StoredPicture], at:
                 picture.sha256,
                 picture.source_sha256,
                 json.dumps(flags),
+                None if picture.look is None else _signed(picture.look),
+                picture.kin,
                 at,
                 picture.picture_id,
             ),
@@ -99,6 +114,8 @@ def _ledger_flags(connection: sqlite3.Connection, picture: StoredPicture) -> tup
     ).fetchone()
     if twin:
         flags.append("duplicate")
+    elif _has_near_kin(connection, picture):
+        flags.append("near-duplicate")
     asked, came = connection.execute(
         # Through the task, which has an index: a search by call alone would read every picture of the folder.
         "SELECT a.images,"
@@ -109,6 +126,23 @@ def _ledger_flags(connection: sqlite3.Connection, picture: StoredPicture) -> tup
     if came < asked:
         flags.append("short")
     return tuple(flags)
+
+
+def _has_near_kin(connection: sqlite3.Connection, picture: StoredPicture) -> bool:
+    """Whether a picture of another seed is nearly the same. What has nothing on it looks like all such."""
+    if picture.look is None or not picture.kin or {"blank", "black"} & set(picture.flags):
+        return False
+    looks = connection.execute(
+        "SELECT look FROM pictures WHERE kin = ? AND kin != '' AND state = 'stored' AND look IS NOT NULL"
+        " AND picture_id != ? AND task_id != (SELECT task_id FROM pictures WHERE picture_id = ?)"
+        " ORDER BY rowid DESC LIMIT ?",
+        (picture.kin, picture.picture_id, picture.picture_id, _KIN_AT_MOST),
+    )
+    return any(difference(look % _64_BITS, picture.look) <= NEAR for (look,) in looks)
+
+
+def _signed(look: int) -> int:
+    return look - _64_BITS if look >= _64_BITS >> 1 else look
 
 
 def _settle_task(connection: sqlite3.Connection, picture_id: int) -> str:

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from batchgen.errors import PictureError, StorageError
+from batchgen.storage.looks import look_of, make_thumbnail, reduced
 from batchgen.storage.png_rows import check_rows
 from batchgen.storage.room import Room
 from batchgen.storage.walks import PictureFormat, Walk, damaged, too_large_to_check, walk_to_end
@@ -30,6 +31,8 @@ DECODING_BYTES = 240 * 1024 * 1024
 """What all pictures that are being looked at may take together: a JPEG in several scans holds 3 to 6 bytes a pixel,
 a WebP 13 (four times 4096x4096 is what fits), and a PNG that does not fit is checked by its rows."""
 
+_THUMBNAIL_FROM = 256
+"""Pixels of the longer side: a JPEG for a thumbnail is decoded at the coarsest scale that leaves so many."""
 _ONE_COLOUR = 4
 """Difference within a channel (of 255) that compression may leave in a picture of one colour."""
 _NEARLY_BLACK = 12
@@ -53,13 +56,32 @@ class PictureFacts:
     """Hex, over all the bytes received."""
     blank: bool
     """One colour, nearly black or fully transparent."""
+    black: bool
+    """Nearly black."""
+    look: int | None
+    """Its difference hash (`storage.looks`); None for one that was only checked row by row."""
+    thumbnail: bytes
+    """A small WebP of it, when one was asked for and the memory allowed it; else empty."""
     animated: bool
     """Several frames; only the first was decoded."""
     trailing: int
     """How many bytes follow the end of the picture."""
 
 
-def check_picture(data: bytes, sha256: str | None = None, room: Room | None = None) -> PictureFacts:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one decode showed."""
+
+    mode: str
+    blank: bool
+    black: bool
+    look: int | None
+    thumbnail: bytes
+
+
+def check_picture(
+    data: bytes, sha256: str | None = None, room: Room | None = None, *, thumbnail: bool = False
+) -> PictureFacts:
     """The facts about the one whole picture that `data` is; thread-safe, one decode.
 
     `sha256` (hex) saves hashing when it was taken while the bytes came in; threads that share a `room` share its
@@ -73,7 +95,7 @@ def check_picture(data: bytes, sha256: str | None = None, room: Room | None = No
     if pixels > MAX_PIXELS:
         raise PictureError(f"{-(-pixels // 2**20)} megapixels, more than the {MAX_PIXELS // 2**20} allowed")
     try:
-        mode, blank = _look(walk, data, room or Room(DECODING_BYTES))
+        seen = _look(walk, data, room or Room(DECODING_BYTES), thumbnail=thumbnail)
     except DecompressionBombError as error:
         raise StorageError(
             f"this process may not decode a picture of {walk.width}x{walk.height} pixels",
@@ -84,9 +106,12 @@ def check_picture(data: bytes, sha256: str | None = None, room: Room | None = No
         extension=EXTENSIONS[walk.format],
         width=walk.width,
         height=walk.height,
-        mode=mode,
+        mode=seen.mode,
         sha256=sha256 or hashlib.sha256(data).hexdigest(),
-        blank=blank,
+        blank=seen.blank,
+        black=seen.black,
+        look=seen.look,
+        thumbnail=seen.thumbnail,
         animated=walk.animated,
         trailing=len(data) - walk.end,
     )
@@ -107,10 +132,16 @@ def wrong_size(facts: PictureFacts, asked: str | None) -> bool:
     return False
 
 
-def _look(walk: Walk, data: bytes, room: Room) -> tuple[str, bool]:
-    """Decode the picture in full: the mode of its pixels, and whether there is nothing on it."""
+def wrong_format(facts: PictureFacts, asked: str) -> bool:
+    """Whether the picture is of another format than the request's word for it, such as `png` or `jpg`."""
+    word = asked.strip().lower().removeprefix("image/")
+    return bool(word) and {"jpg": "jpeg"}.get(word, word) != facts.format
+
+
+def _look(walk: Walk, data: bytes, room: Room, *, thumbnail: bool) -> _Seen:
+    """Decode the picture in full, and say what there is on it."""
     # A JPEG of an eighth of its size is the means of its blocks: every bit is still read, at half the work.
-    scale = 8 if walk.format == "jpeg" else 1
+    scale = _scale(walk, room, thumbnail=thumbnail)
     if walk.memory(scale) > room.size:
         if walk.format != "png":
             raise too_large_to_check(walk, room.size)
@@ -121,12 +152,32 @@ def _look(walk: Walk, data: bytes, room: Room) -> tuple[str, bool]:
         if walk.format == "png" and _may_lack_rows(image):
             _look_at_rows(walk, data)
         mode, blank = image.mode, _is_blank(image, slack=_ROUNDING if scale > 1 else 0)
+        black = blank and _is_black(image)
+        look, small = _shown_small(image, thumbnail=thumbnail)
         del image
     if blank and scale > 1:
         scale = next(scale for scale in (1, 2, 4, 8) if walk.memory(scale) <= room.size)
         with room.take(walk.memory(scale)):
             blank = _is_plain(_decode(walk, walk.essence(data), scale))
-    return mode, blank
+    return _Seen(mode, blank, blank and black, look, small)
+
+
+def _shown_small(image: Image, *, thumbnail: bool) -> tuple[int | None, bytes]:
+    """Look and thumbnail. Neither is a reason to refuse what decoded: oddities of modes and palettes cost them alone."""
+    try:
+        few = reduced(image)
+        return look_of(few), make_thumbnail(few) if thumbnail else b""
+    except Exception:  # noqa: BLE001  # as above, Pillow raises whatever it stumbles over
+        return None, b""
+
+
+def _scale(walk: Walk, room: Room, *, thumbnail: bool) -> int:
+    """One part in how many of width and height is decoded: only JPEGs have a choice."""
+    if walk.format != "jpeg":
+        return 1
+    longer = max(walk.width, walk.height)
+    fine = next((scale for scale in (8, 4, 2) if longer // scale >= _THUMBNAIL_FROM), 1)
+    return fine if thumbnail and walk.memory(fine) <= room.size else 8
 
 
 def _may_lack_rows(image: Image) -> bool:
@@ -135,14 +186,15 @@ def _may_lack_rows(image: Image) -> bool:
     return bool(image.info.get("interlace")) or all(high == 0 for _, high in _extrema(last))
 
 
-def _look_at_rows(walk: Walk, data: bytes) -> tuple[str, bool]:
+def _look_at_rows(walk: Walk, data: bytes) -> _Seen:
     try:
         rows = check_rows(walk.essence(data))
     except ValueError as error:
         raise damaged(walk.format, "its pixels cannot be decoded") from error
     sample = walk_to_end(rows.sample)
     image = _decode(sample, rows.sample, 1)
-    return image.mode, rows.repeated and _is_plain(image)
+    blank = rows.repeated and _is_plain(image)
+    return _Seen(image.mode, blank, blank and _is_black(image), None, b"")
 
 
 class _FirstFrame(WebPImageFile):
@@ -191,6 +243,15 @@ def _is_blank(image: Image, slack: int) -> bool:
         if not _is_plain(sample, slack=_ROUNDING):
             return False
     return _is_plain(image, slack)
+
+
+def _is_black(image: Image) -> bool:
+    """Whether a picture on which there is nothing is black: a few of its pixels are like all."""
+    ranges = _ranges(image.resize((min(8, image.width), min(8, image.height)), Resampling.NEAREST))
+    colours, opacity = ranges[:3], ranges[3:]
+    return all(high <= _NEARLY_BLACK + _ROUNDING for _, high in colours) and all(
+        high > _ONE_COLOUR for _, high in opacity
+    )
 
 
 def _is_plain(image: Image, slack: int = 0) -> bool:

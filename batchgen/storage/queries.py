@@ -3,11 +3,19 @@
 Everything here only reads, through the writer's connection or a read-only one.
 """
 
+import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from batchgen.storage.records import flag_words, odd_ledger, task_record
+
+
+SPOOL_KEY = re.compile(r"[0-9]{1,18}-[0-9a-f]{1,32}")
+"""How a kept answer is named: the number of its call and a part of the call's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,9 @@ class Waiting:
     billed_at: float
     expires_at: float
     asked_size: str
+    asked_format: str
+    kin: str
+    """Equal for pictures of requests that differ in the seed alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ def waiting_of(connection: sqlite3.Connection, picture_ids: Sequence[int]) -> li
 
 
 def _waiting(row: sqlite3.Row) -> Waiting:
-    record = json.loads(row["record"])
+    record = task_record(row["record"])
     return Waiting(
         picture_id=row["picture_id"],
         task_id=row["task_id"],
@@ -108,7 +119,19 @@ def _waiting(row: sqlite3.Row) -> Waiting:
         billed_at=row["billed_at"],
         expires_at=row["expires_at"],
         asked_size=str(record["params"].get("size") or record["params"].get("aspect_ratio") or ""),
+        asked_format=str(_field(record, "output_format")),
+        kin=_kin(record),
     )
+
+
+def _field(record: dict[str, Any], name: str) -> Any:
+    """A request field, wherever the job wrote it; empty when it did not."""
+    return record["params"].get(name) or record.get("extra_params", {}).get(name) or ""
+
+
+def _kin(record: dict[str, Any]) -> str:
+    same = [record.get(key) for key in ("provider", "model", "prompt", "params", "extra_params")]
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def file_names_like(connection: sqlite3.Connection, stem: str) -> set[str]:
@@ -121,7 +144,9 @@ def file_names_like(connection: sqlite3.Connection, stem: str) -> set[str]:
 
 
 def spool_in_use(connection: sqlite3.Connection, spool: str) -> bool:
-    """Whether a picture still waits for that spooled answer."""
+    """Whether a picture still waits for that spooled answer; never for one whose name is no answer's."""
+    if not SPOOL_KEY.fullmatch(spool):
+        return False
     row = connection.execute(
         "SELECT 1 FROM attempts a JOIN pictures p USING (task_id)"
         " WHERE a.attempt_id = ? AND p.attempt_id = a.attempt_id AND p.spool = ? AND p.state = 'waiting'",
@@ -199,7 +224,7 @@ def manifest_rows_of(connection: sqlite3.Connection, picture_ids: Sequence[int])
 
 
 def _manifest_row(row: sqlite3.Row) -> dict[str, Any]:
-    record = json.loads(row["record"])
+    record = task_record(row["record"])
     return {
         "file_name": row["file_name"],
         "task_id": row["task_id"],
@@ -210,7 +235,7 @@ def _manifest_row(row: sqlite3.Row) -> dict[str, Any]:
         "bytes": row["bytes"],
         "sha256": row["sha256"],
         "source_sha256": row["source_sha256"],
-        "flags": json.loads(row["flags"]),
+        "flags": flag_words(row["flags"]),
         "cost": row["price"],
         "currency": row["currency"],
         "request_id": row["request_id"],
@@ -227,21 +252,24 @@ def _manifest_row(row: sqlite3.Row) -> dict[str, Any]:
 
 def task_columns(record: dict[str, Any]) -> dict[str, Any]:
     """The columns that the manifest and the list of failures share: what was asked for."""
-    return {
-        "prompt_id": record["prompt_id"],
-        "row": record["row"],
-        "prompt": record["prompt"],
-        "negative_prompt": str(record["params"].get("negative_prompt", "")),
-        "vars": record["vars"],
-        "provider": record["provider"],
-        "model": record["model"],
-        "label": record["label"],
-        "seed": record["seed"],
-        "try": record["try"],
-        "index": record["index"],
-        "night": record["night"],
-        "params": record["params"] | ({"extra_params": record["extra_params"]} if record["extra_params"] else {}),
-    }
+    try:
+        return {
+            "prompt_id": record["prompt_id"],
+            "row": record["row"],
+            "prompt": record["prompt"],
+            "negative_prompt": str(record["params"].get("negative_prompt", "")),
+            "vars": record["vars"],
+            "provider": record["provider"],
+            "model": record["model"],
+            "label": record["label"],
+            "seed": record["seed"],
+            "try": record["try"],
+            "index": record["index"],
+            "night": record["night"],
+            "params": record["params"] | ({"extra_params": record["extra_params"]} if record["extra_params"] else {}),
+        }
+    except KeyError:
+        raise odd_ledger("the description of a task") from None
 
 
 def failure_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
@@ -258,7 +286,7 @@ def failure_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     for row in rows:
         yield {
             "task_id": row["task_id"],
-            **task_columns(json.loads(row["record"])),
+            **task_columns(task_record(row["record"])),
             "state": row["state"],
             "class": row["kind"],
             "message": row["message"],

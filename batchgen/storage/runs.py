@@ -8,8 +8,10 @@ from typing import Any
 
 from batchgen.storage.purchases import dump_json
 
-_JOB_AT_MOST = 128 * 1024 * 1024
-"""Bytes of one resolved job."""
+_JOB_AT_MOST = 32 * 1024 * 1024
+"""Bytes of one resolved job that is read back: some ninety thousand prompts. Larger ones need their job file."""
+_PARTS_AT_MOST = 1_200_000
+"""Lists, objects and values of it: each takes many times its text when it is read."""
 
 
 def start_run(
@@ -53,12 +55,30 @@ def end_run(connection: sqlite3.Connection, *, run_id: str, exit_code: int, at: 
 
 
 def last_job(connection: sqlite3.Connection) -> dict[str, Any] | None:
-    """The resolved job of the folder's last run, or None. Whatever is wrong with it raises whatever it likes."""
+    """The resolved job of the folder's last run, or None. Raises ValueError, RecursionError or zlib.error for what is none.
+
+    A ledger may come from a stranger: the text is measured before it is unpacked, and its parts before it is parsed.
+    """
     row = connection.execute(
-        "SELECT body FROM jobs WHERE sha256 = (SELECT job_sha256 FROM runs ORDER BY started_at DESC LIMIT 1)"
+        "SELECT CASE WHEN length(body) <= ? THEN body END AS body FROM jobs"
+        " WHERE sha256 = (SELECT job_sha256 FROM runs ORDER BY started_at DESC LIMIT 1)",
+        (_JOB_AT_MOST,),
     ).fetchone()
     if row is None:
         return None
-    # Cut off, it is no JSON any more: a ledger that came from somewhere may hold a bomb.
-    loaded: dict[str, Any] = json.loads(zlib.decompressobj().decompress(row["body"], _JOB_AT_MOST))
+    if row["body"] is None:
+        raise OversizedJobError
+    unpacking = zlib.decompressobj()
+    text = unpacking.decompress(row["body"], _JOB_AT_MOST + 1)
+    if len(text) > _JOB_AT_MOST or sum(text.count(mark) for mark in (b"[", b"{", b",")) > _PARTS_AT_MOST:
+        raise OversizedJobError
+    loaded: dict[str, Any] = json.loads(text, parse_constant=_refused)
     return loaded
+
+
+class OversizedJobError(ValueError):
+    """A resolved job that is too large to be read back; its job file is needed."""
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")

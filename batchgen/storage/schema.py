@@ -1,12 +1,17 @@
 """The ledger's tables, and how an older ledger becomes a newer one.
 
 Money is integer millionths with its currency; times are UTC seconds since the epoch; states are the words of the
-design. The list of migrations only ever grows.
+design. The list of migrations only ever grows. A ledger may come from a stranger: what its schema holds beside this is a
+rule of somebody else, and is named.
 """
 
+import contextlib
+import functools
 import sqlite3
 
-VERSION = 1
+from batchgen.outside import clean
+
+VERSION = 2
 
 _V1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -50,7 +55,14 @@ CREATE TABLE totals(
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS = (_V1,)
+_V2 = """
+ALTER TABLE pictures ADD COLUMN look INTEGER;
+ALTER TABLE pictures ADD COLUMN kin TEXT NOT NULL DEFAULT '';
+CREATE INDEX pictures_by_kin ON pictures(kin) WHERE kin != '';
+"""
+"""What pictures look like, for near duplicates: `look` as signed 64 bits, `kin` equal where only the seed differs."""
+
+_MIGRATIONS = (_V1, _V2)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -59,7 +71,79 @@ def version_of(connection: sqlite3.Connection) -> int:
     return row[0]
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a ledger of an older version, or a new one, to `VERSION` in one transaction."""
-    for number in range(version_of(connection), VERSION):
+def stranger_in(connection: sqlite3.Connection) -> str:
+    """What in a ledger's schema is not of its version, in words; empty when all is.
+
+    Any text that differs counts: a constraint, a generated column or a trigger could take back what a budget counts.
+    Raises sqlite3.DatabaseError for a schema that SQLite itself cannot read.
+    """
+    version = version_of(connection)
+    expected = _made_by(version) if 0 <= version <= VERSION else {}
+    found = _things(connection)
+    for (kind, name), text in found.items():
+        if expected.get((kind, name)) != text:
+            return f"a {kind} “{clean(name, 60)}” that batchgen never made"
+    missing = next((name for kind, name in expected if (kind, name) not in found), "")
+    return f"no “{missing}”, which batchgen never leaves out" if missing else ""
+
+
+def misfit_in(connection: sqlite3.Connection) -> str:
+    """The column of a ledger that holds a value of another type than its own, as `table.column`; empty without one.
+
+    SQLite keeps any value in any column. Reads every table whole. Raises sqlite3.Error.
+    """
+    for kind, table in _made_by(version_of(connection)):
+        if kind == "table":
+            for column, odd in _odd_values(table, version_of(connection)):
+                if connection.execute(f"SELECT 1 FROM {table} WHERE {odd} LIMIT 1").fetchone():  # noqa: S608  # own names
+                    return f"{table}.{column}"
+    return ""
+
+
+def migrate(connection: sqlite3.Connection, version: int = VERSION) -> None:
+    """Bring a ledger of an older version, or a new one, to `version`, each step in one transaction."""
+    for number in range(version_of(connection), version):
         connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+@functools.cache
+def _made_by(version: int) -> dict[tuple[str, str], str]:
+    """What a ledger of that version holds: made the way a real one is, since each step changes the texts of the last."""
+    with contextlib.closing(_model(version)) as model:
+        return _things(model)
+
+
+def _model(version: int) -> sqlite3.Connection:
+    model = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(model, version)
+    return model
+
+
+def _things(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """Type and name of everything in a schema, with its SQL; the statistics that `ANALYZE` leaves are left out."""
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+    return {
+        (str(kind), str(name)): f"{table} {sql}"
+        for kind, name, table, sql in rows
+        # Without a text of its own an index is what its table's text makes it.
+        if str(sql) not in _STATISTICS and not (kind == "index" and sql is None)
+    }
+
+
+_STATISTICS = ("CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)")
+
+_FITTING = {"TEXT": ("text",), "INTEGER": ("integer",), "REAL": ("real", "integer"), "BLOB": ("blob",)}
+_LAST_MOMENT = 253_000_000_000
+"""Seconds since the epoch: no calendar goes on behind the year 9999. Durations are shorter."""
+
+
+@functools.cache
+def _odd_values(table: str, version: int) -> tuple[tuple[str, str], ...]:
+    with contextlib.closing(_model(version)) as model:
+        columns = model.execute(f"PRAGMA table_info({table})").fetchall()
+    odd = []
+    for _, column, kind, not_null, _, key in columns:
+        fitting = _FITTING[kind] + (() if not_null or key else ("null",))
+        words = f"typeof({column}) NOT IN ({', '.join(map(repr, fitting))})"
+        odd.append((column, words + (f" OR {column} NOT BETWEEN 0 AND {_LAST_MOMENT}" if kind == "REAL" else "")))
+    return tuple(odd)

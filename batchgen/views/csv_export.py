@@ -1,38 +1,33 @@
 """`pictures.csv`: one row for each whole stored picture, for spreadsheets, for other programs, and as a prompt file again.
 
-It owns which pictures of a folder are handed on, the columns, and how the file gets its name. It refuses to change the
-folder that it reads, to write through a link, and to replace a file that is no export.
+It owns the columns and how the file gets its name; which pictures are in it is for `chosen.py` to say. It refuses to
+write through a link, and to replace a file that is no export.
 """
 
 import csv
 import dataclasses
-import functools
 import io
 import json
 import operator
 import os
 import secrets
 import sqlite3
-import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from batchgen.engine.rows import manifest_row
-from batchgen.errors import StorageError, UsageError
+from batchgen.errors import UsageError
 from batchgen.outside import csv_cell
-from batchgen.spec.matching import TASK_WORDS, fits
 from batchgen.spec.tables import APOSTROPHES
-from batchgen.spec.wording import harmless, listed, nearest
+from batchgen.spec.wording import harmless
 from batchgen.storage.disk import refuse_planted, sync_file, sync_folder
 from batchgen.storage.manifest import ManifestRow
-from batchgen.storage.queries import manifest_rows
+from batchgen.views.chosen import Choice, Exported, chosen
+from batchgen.views.export_columns import VARIABLE
+from batchgen.views.export_folder import write_errors_in_words
 
 FILE = "pictures.csv"
-VARIABLE = "var:"
-"""What stands before a variable's name in its column: no column of the manifest and no request field begins so."""
 IMAGE = "image"
 """The picture's whole path. A prompt file's `image` is relative to the file, one put in by `{image}` to the job."""
 _NAMES = {"try_number": "try", "model": "from_model", "seed": "from_seed"}
@@ -44,25 +39,6 @@ _KNOWN_BY = ("file_name", "task_id", "prompt_id")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which stored pictures are handed on: those that fit all of `only` (names in any case), flagged ones or not."""
-
-    only: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    without_flagged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What an export wrote: how many pictures, and how many it left out because their file is missing or changed."""
-
-    path: Path
-    pictures: int
-    left_out: int
-    replaced: bool
-    """Whether the export took the place of an earlier one."""
 
 
 def export_csv(connection: sqlite3.Connection, folder: Path, choice: Choice, output: Path) -> Exported:
@@ -79,29 +55,18 @@ def export_csv(connection: sqlite3.Connection, folder: Path, choice: Choice, out
             f"{harmless(str(folder))}: the name of this folder is not UTF-8 text, and a table cannot name its pictures",
             "rename it, then export again",
         )
-    written = left_out = 0
-    with _one_moment(connection, folder), _replacing(output / FILE) as (file, replaced):
-        variables = _variables(connection)
-        only = _checked(choice.only, variables)
-        is_whole = _whole_in(folder)
+    written = 0
+    with chosen(connection, folder, choice) as pictures, _replacing(output / FILE) as (file, replaced):
         # Text in quotes, numbers not: programs that split at `;` or tabs as well leave what stands in quotes alone.
         table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
-        columns = _columns(variables)
+        columns = _columns(pictures.variables)
         table.writerow([csv_cell(name) for name in (*columns, APOSTROPHES)])
-        for facts in manifest_rows(connection):
-            if not _fits(facts, only) or (choice.without_flagged and facts["flags"]):
-                continue
-            row = manifest_row(facts)
-            if not is_whole(row):
-                left_out += 1
-                continue
-            texts = [facts["vars"].get(name, "") for name in variables]
+        for row, facts in pictures:
+            texts = [facts["vars"].get(name, "") for name in pictures.variables]
             values = (*_before(row), *texts, *_after(row), f"{folder}/{row.file_name}")
             table.writerow(_cells(columns, values))
             written += 1
-        if only and not written + left_out:
-            raise UsageError("--only fits no stored picture", "leave it out to export all of them")
-    return Exported(output / FILE, written, left_out, replaced)
+    return Exported(output / FILE, written, pictures.left_out, replaced)
 
 
 def _columns(variables: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,82 +97,10 @@ def _is_text(path: Path) -> bool:
 
 
 @contextmanager
-def _one_moment(connection: sqlite3.Connection, folder: Path) -> Iterator[None]:
-    """While it lasts, the ledger is read as it was at one moment, though a run may go on writing into it."""
-    try:
-        connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            connection.execute("ROLLBACK")
-    except sqlite3.Error as error:
-        raise StorageError(
-            f"the ledger in {harmless(str(folder))} cannot be read: {harmless(str(error))}",
-            "nothing was exported; try again, and `batchgen verify` if it stays so",
-        ) from None
-
-
-def _variables(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """The names of all variables and columns of the folder's stored pictures; the choice does not change the table."""
-    rows = connection.execute(
-        "SELECT DISTINCT v.key FROM tasks t, json_each(t.record, '$.vars') v"
-        " WHERE EXISTS (SELECT 1 FROM pictures p WHERE p.task_id = t.task_id AND p.state = 'stored')"
-    )
-    return tuple(sorted(row[0] for row in rows))
-
-
-def _checked(only: Mapping[str, str], variables: tuple[str, ...]) -> dict[str, str]:
-    known = [*TASK_WORDS, *variables]
-    for written, value in only.items():
-        if written.lower() not in known:
-            near = nearest(written.lower(), known)
-            hint = f"did you mean {near}?" if near else f"known are: {listed(known)}"
-            message = f"--only {written}={value}: no stored picture has {written}"
-            raise UsageError(harmless(message), harmless(hint))
-    return {written.lower(): value for written, value in only.items()}
-
-
-def _fits(facts: Mapping[str, Any], only: Mapping[str, str]) -> bool:
-    return all(any(fits(text, pattern) for text in _texts(facts, key)) for key, pattern in only.items())
-
-
-def _texts(facts: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """What `--only` may name a picture by, under one key."""
-    if key == "model":
-        return facts["model"], facts["label"]
-    if key in TASK_WORDS:
-        return (str(facts[key]),)
-    return (facts["vars"][key],) if key in facts["vars"] else ()
-
-
-def _whole_in(folder: Path) -> Callable[[ManifestRow], bool]:
-    """Says of a picture whether its file is in the folder itself, with its size.
-
-    What a ledger names may have been planted: it leads out neither by `..` nor by a link, because the table is made to be
-    given to programs that open what it names.
-    """
-    real = os.path.realpath(folder)
-
-    @functools.lru_cache(maxsize=4096)
-    def is_inside(above: str) -> bool:
-        return os.path.realpath(f"{folder}/{above}") == f"{real}/{above}"
-
-    def is_whole(row: ManifestRow) -> bool:
-        above = row.file_name.rpartition("/")[0]
-        try:
-            facts = os.stat(f"{folder}/{row.file_name}", follow_symlinks=False)  # noqa: PTH116  # one for each of a million
-            return stat.S_ISREG(facts.st_mode) and facts.st_size == row.bytes and is_inside(above)
-        except (OSError, ValueError):
-            return False
-
-    return is_whole
-
-
-@contextmanager
 def _replacing(path: Path) -> Iterator[tuple[TextIO, bool]]:
     """A file that gets its name when it is whole and on the disk, and whether it replaces an earlier export."""
     part = f".{path.name}.{secrets.token_hex(4)}.part"
-    with _in_words(path):
+    with write_errors_in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(path.parent, _FOLDER)
         try:
@@ -226,18 +119,6 @@ def _replacing(path: Path) -> Iterator[tuple[TextIO, bool]]:
             sync_folder(folder)
         finally:
             os.close(folder)
-
-
-@contextmanager
-def _in_words(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or "the system refused").lower()
-        raise StorageError(
-            f"{harmless(str(path))} cannot be written: {reason}",
-            "nothing was changed; repair that, or name another folder with --output",
-        ) from None
 
 
 def _refuse_foreign(path: Path, folder: int) -> bool:

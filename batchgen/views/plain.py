@@ -21,7 +21,7 @@ from batchgen.events import (
     TaskFailed,
 )
 from batchgen.outside import clean
-from batchgen.views.report import endings, headline, money_line, next_commands
+from batchgen.views.report import endings, flag_line, headline, money_line, next_commands
 from batchgen.views.stream import LineWriter
 from batchgen.views.tally import Snapshot, Tally, Wait
 from batchgen.views.text import about, clock_time, count, eta, money, seconds, speed
@@ -159,13 +159,13 @@ def progress_line(snapshot: Snapshot) -> str:
     paid += f", {about(sums.projected, sums.currency)} projected"
     parts = [f"{int(total.progress * 100)}%, {', '.join(counts)}", pace, paid, eta(snapshot.eta_s, snapshot.now)]
     parts += [wait.sentence(snapshot.now) for wait in snapshot.waits[:3]]
-    return "; ".join(parts)
+    return "; ".join(filter(None, parts))
 
 
 def end_line(report: Mapping[str, Any]) -> str:
     """How the run ended, what it cost, what is missing and the command that deals with the worst of it."""
     missing = endings(report)
-    parts = [headline(report), money_line(report), *(words for words, _ in missing)]
+    parts = [headline(report), money_line(report), *(words for words, _ in missing), flag_line(report)]
     commands = [command for _, command in missing] or next_commands(report)
     parts += [f"next: {command}" for command in commands[:1]]
-    return "; ".join(parts)
+    return "; ".join(filter(None, parts))

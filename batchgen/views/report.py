@@ -120,9 +120,26 @@ def _positive(value: Any, currency: str, words: str) -> str:
 
 
 def flag_line(report: Mapping[str, Any]) -> str:
-    """Pictures worth a look, or the empty text: `flagged, worth a look: 2 blank, 1 duplicate`."""
+    """Pictures worth a look, or the empty text: `worth a look: 3 black pictures (the safety filter?), 1 duplicate (…)`."""
     flags = {clean(flag, 40): int(number) for flag, number in (report.get("flags") or {}).items() if number}
-    return "flagged, worth a look: " + ", ".join(f"{number} {flag}" for flag, number in flags.items()) if flags else ""
+    return "worth a look: " + ", ".join(_flagged(flag, number) for flag, number in flags.items()) if flags else ""
+
+
+_FLAGS = {
+    "black": "black picture{s} (the safety filter?)",
+    "blank": "blank picture{s} (one colour)",
+    "duplicate": "duplicate{s} (the bytes of another picture)",
+    "near-duplicate": "near-duplicate{s} (as if the seed did nothing)",
+    "size": "of another size than asked",
+    "format": "of another format than asked",
+    "animated": "with several frames",
+    "trailing": "with bytes after the picture's end",
+    "short": "from answers with fewer pictures than asked",
+}
+
+
+def _flagged(flag: str, number: int) -> str:
+    return f"{number} {_FLAGS.get(flag, flag).format(s='' if number == 1 else 's')}"
 
 
 def failure_lines(report: Mapping[str, Any]) -> list[str]:

@@ -180,4 +180,4 @@ def test_the_verb_stands_in_the_help_and_explains_itself(cli: Cli) -> None:
 
     look = general.out.partition("Look:")[2].partition("Keep house:")[0]
     assert "  export " in look
-    assert own.out.partition("Examples:")[2].count("batchgen export ") == 2
+    assert own.out.partition("Examples:")[2].count("batchgen export ") > 2

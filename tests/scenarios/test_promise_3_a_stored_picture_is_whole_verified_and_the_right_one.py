@@ -120,7 +120,7 @@ def test_odd_pictures_are_stored_and_flagged(cli: Cli, tmp_path: Path) -> None:
 
     flags = [set(json.loads(row["flags"])) for row in manifest(folder)]
     assert ran.code == 0, ran.err
-    assert any("blank" in found for found in flags)
+    assert any("black" in found for found in flags)
     assert any("duplicate" in found for found in flags)
     assert any("short" in found for found in flags)
     assert all("size" in found for found in flags)  # this sandbox draws a tenth of what is asked

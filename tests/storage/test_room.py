@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ import sys, threading
 from pathlib import Path
 import batchgen.cli.main, batchgen.engine.run
 from batchgen.storage.files import Landed, Landing, ResultFolder
-folder = ResultFolder(Path(sys.argv[1]))
+folder = ResultFolder(Path(sys.argv[1]), thumbnails=True)
 results = []
 def store(path, number):
     part = folder.create_part(f"{path.stem}-{number}")
@@ -221,7 +222,8 @@ def test_a_picture_of_one_pixel_by_millions_costs_more_than_its_pixels() -> None
 def test_a_png_that_does_not_fit_is_checked_by_its_rows() -> None:
     narrow = Room(1 << 10)
     for data in (WHOLE["png"], WHOLE["png interlaced"], WHOLE["png 16 bits"], WHOLE["png palette"]):
-        assert check_picture(data, room=narrow) == check_picture(data)
+        # Rows give no whole picture to look at; all else is the same.
+        assert check_picture(data, room=narrow) == replace(check_picture(data), look=None)
     blank = Image.new("RGB", (500, 700), "white")
     assert check_picture(encoded(blank, "PNG"), room=narrow).blank
     blank.putpixel((499, 699), (0, 0, 0))

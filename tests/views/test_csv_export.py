@@ -3,12 +3,10 @@
 import csv
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,83 +14,17 @@ from hypothesis import strategies as st
 
 from batchgen.errors import StorageError, UsageError
 from batchgen.storage.ledger import open_reader
-from batchgen.storage.schema import migrate
-from batchgen.views.csv_export import FILE, Choice, Exported, export_csv
+from batchgen.views.chosen import Choice, Exported
+from batchgen.views.csv_export import FILE, export_csv
 
-RECORD = {
-    "prompt_id": "fox.ink",
-    "row": "fox",
-    "prompt": "a fox",
-    "vars": {"style": "ink"},
-    "provider": "sandbox",
-    "model": "black-forest-labs/flux.1-dev",
-    "label": "dev",
-    "seed": 7,
-    "try": 1,
-    "index": 1,
-    "night": "",
-    "params": {"size": "256x256"},
-    "extra_params": {},
-}
+from .stored import Folder as Stored
 
 
-class Folder:
-    """An output folder whose ledger is filled with SQL; a picture is ten bytes."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        (path / "images").mkdir(parents=True)
-        self.ledger = sqlite3.connect(path / "ledger.sqlite3", isolation_level=None)
-        self.ledger.execute("PRAGMA journal_mode=WAL")
-        migrate(self.ledger)
-
-    def add(self, number: int = 1, /, *, file_name: str = "", flags: tuple[str, ...] = (), **facts: Any) -> Path:
-        """Note a stored picture, and put it there."""
-        record = json.dumps(RECORD | {name.removesuffix("_number"): value for name, value in facts.items()})
-        file_name = file_name or f"images/{number}.png"
-        self.ledger.execute(
-            "INSERT INTO tasks VALUES (?, 'stored', 'dev', 'm', ?, ?, ?, 1, '', '', 1)",
-            (f"{number:064x}", f"n{number}", f"n{number}", record),
-        )
-        self.ledger.execute(
-            "INSERT INTO attempts VALUES (?, ?, 'r', 1, 'k', 'billed', 'pending', 0, 1, 80000, 'CNY', '[]', 80000, 1, 200,"
-            " '', '', 'q', 1.5, 1, 2)",
-            (number, f"{number:064x}"),
-        )
-        self.ledger.execute(
-            "INSERT INTO pictures VALUES (?, ?, ?, 'r', 1, 'stored', NULL, NULL, 0, 1.5, 2, 0, '', ?, 10, 8, 8, 'png',"
-            " 'ab', 'cd', ?, ?, 1)",
-            (number, f"{number:064x}", number, file_name, json.dumps(flags), float(number)),
-        )
-        picture = self.path / file_name
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes(b"0123456789")
-        return picture
-
-    def fill(self, count: int, prompt: str) -> None:
-        """Note many pictures at once, all of one file."""
-        self.add(1)
-        numbers = "WITH RECURSIVE k(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM k WHERE i < ?)"
-        with self.ledger:
-            self.ledger.execute("BEGIN")
-            self.ledger.execute(
-                f"{numbers} INSERT INTO tasks SELECT printf('%064x', i), state, label, model, 'n' || i, 'n' || i, ?,"
-                " purchase, kind, message, created_at FROM k, tasks WHERE name = 'n1'",
-                (count, json.dumps(RECORD | {"prompt": prompt})),
-            )
-            for table, columns in (("attempts", 21), ("pictures", 23)):
-                names = [row[1] for row in self.ledger.execute(f"PRAGMA table_info({table})")]
-                assert len(names) == columns
-                changed = {names[0]: "i", "task_id": "printf('%064x', i)", "attempt_id": "i"}
-                chosen = ", ".join(changed.get(name, f"{table}.{name}") for name in names)
-                self.ledger.execute(
-                    f"{numbers} INSERT INTO {table} SELECT {chosen} FROM k, {table} WHERE {names[0]} = 1",
-                    (count,),
-                )
+class Folder(Stored):
+    """An output folder that can be exported as a table."""
 
     def export(self, output: Path, choice: Choice | None = None) -> Exported:
-        reader = open_reader(self.path)
-        assert reader is not None
+        reader = self.reader()
         try:
             return export_csv(reader, self.path, choice or Choice(), output)
         finally:
@@ -396,7 +328,7 @@ def test_a_damaged_ledger_is_said_in_words_and_leaves_no_half_table(folder: Fold
         folder.export(tmp_path / "out")
 
     assert "nothing was exported" in caught.value.hint
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
@@ -440,7 +372,8 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 from batchgen.storage.ledger import open_reader
-from batchgen.views.csv_export import Choice, export_csv
+from batchgen.views.chosen import Choice
+from batchgen.views.csv_export import export_csv
 few, many = map(Path, sys.argv[1:])
 peaks = []
 for folder in (few, many):
