@@ -123,7 +123,7 @@ def _colour(name: str) -> str:
 @contextmanager
 def _browser() -> Iterator[webdriver.Chrome]:
     options = Options()
-    for flag in ("headless", "no-sandbox", "disable-gpu", "hide-scrollbars", "force-device-scale-factor=1.5"):
+    for flag in ("headless", "no-sandbox", "disable-gpu", "hide-scrollbars", "force-device-scale-factor=1.25"):
         options.add_argument(f"--{flag}")
     browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:

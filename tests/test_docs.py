@@ -344,7 +344,7 @@ def test_every_flag_is_explained() -> None:
     stored = re.findall(r'^        "(\w+)": ', section_of_function(code, "_stored"), re.MULTILINE)
     landings = (ROOT / "batchgen" / "storage" / "landings.py").read_text()
 
-    assert {*stored, *re.findall(r'flags\.append\("(\w+)"\)', landings)} == {
+    assert {*stored, *re.findall(r'flags\.append\("([\w-]+)"\)', landings)} == {
         flag for flag, *_ in rows_of(section(text_of("events.md"), "Flags"))
     }
 

@@ -5,6 +5,7 @@ what the owner of the key names: in the environment for a key from there, in `.e
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchgen.errors import CredentialsError, UsageError
+from batchgen.secret import Secret
 from batchgen.spec.job import Job
+
+_ENV_AT_MOST = 1 << 18
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +45,24 @@ class Environment:
 
 def read_environment(job: Path) -> Environment:
     """The environment as a job in that place sees it. Raises UsageError for a `.env` that cannot be read."""
-    file = (job if job.is_dir() else job.parent) / ".env"
+    file = job.parent / ".env"
     process = dict(os.environ)
-    if not file.is_file():
+    if job.is_dir() or not file.is_file():  # results may come from anybody, and are no place for a key
         return Environment(process, {}, file)
+    import io
+
     from dotenv import dotenv_values
 
+    from batchgen.spec.files import open_regular
+
     try:
+        with open_regular(file) as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            text = opened.read(_ENV_AT_MOST + 1).decode()
+        if len(text) > _ENV_AT_MOST:
+            raise UsageError(f"{file}: larger than any file of variables", "take out what is none, or take it away")
         # Values are taken as they stand: what looks like `${NAME}` must not bring other variables into a file's words.
-        values = dotenv_values(file, interpolate=False)
-        mode = file.stat().st_mode
+        values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not readable as text"
         raise UsageError(f"{file}: {str(reason).lower()}", "repair the file or take it away") from None
@@ -82,7 +95,7 @@ def key_for(job: Job, environment: Environment) -> str | None:
     if from_file and environment.open_to_others:
         raise CredentialsError(
             f"other users can read the key in {environment.path}; nothing was sent",
-            f"`chmod 600 {environment.path}` makes the file yours alone; "
+            f"`chmod 600 {shlex.quote(str(environment.path))}` makes the file yours alone; "
             f"if others may have read it, get a new key first. Or `export {job.key_env}=…` instead",
         )
     _check_destination(job, environment, from_file=from_file)
@@ -108,9 +121,26 @@ def _check_destination(job: Job, environment: Environment, *, from_file: bool) -
         + (
             f"write {variable}={job.base_url} into {environment.path}"
             if from_file
-            else f"`export {variable}={job.base_url}`"
+            else f"`export {variable}={shlex.quote(job.base_url)}`"
         ),
     )
+
+
+def check_prompts(job: Job, key: str | None) -> None:
+    """Raise UsageError when the key itself stands in what would be sent and written down."""
+    secret = Secret(key)
+    for row in job.rows:
+        texts = (
+            row.prompt,
+            *row.columns.values(),
+            *map(str, row.params.values()),
+            *map(str, row.extra_params.values()),
+        )
+        if any(map(secret.is_in, texts)):
+            raise UsageError(
+                f"{row.place}: the key in {job.key_env} stands here, and would be written down; nothing was sent",
+                "take it out, and see whether this file is the one that you meant",
+            )
 
 
 def check_saved(job: Job, environment: Environment, folder: Path) -> None:
@@ -131,7 +161,11 @@ def check_saved(job: Job, environment: Environment, folder: Path) -> None:
             f"the job kept in {folder} leads to {urlsplit(job.base_url).netloc}, "
             f"which is not an address of {job.provider.title}; nothing was sent",
             "name the job file instead of its folder"
-            + (f", or `export {job.provider.base_url_env}={job.base_url}`" if job.provider.base_url_env else ""),
+            + (
+                f", or `export {job.provider.base_url_env}={shlex.quote(job.base_url)}`"
+                if job.provider.base_url_env
+                else ""
+            ),
         )
 
 

@@ -1,5 +1,6 @@
 """`batchgen export`: hand the stored pictures of a job or folder on, in a form that other programs read."""
 
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,9 @@ def command(
     folder = job if job.is_dir() else open_job(job)[0].output.folder
     reader = open_reader(folder)
     if reader is None:
-        raise UsageError(f"{folder} holds no ledger: nothing was made there yet", f"batchgen run {job}")
+        raise UsageError(
+            f"{folder} holds no ledger: nothing was made there yet", f"batchgen run {shlex.quote(str(job))}"
+        )
     try:
         if marks is not None and not kept:
             raise UsageError("--marks says nothing without --kept", "add --kept, or leave --marks out")

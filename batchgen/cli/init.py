@@ -1,5 +1,6 @@
 """`batchgen init`: the smallest useful job file, with a comment on every line that one changes first."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -58,4 +59,5 @@ def command(path: Path) -> None:
             f"{path} cannot be written: {(error.strerror or 'refused').lower()}", "name another place"
         ) from None
     say(f"wrote {path}", err=False)
-    say(f"  next: batchgen plan {path}   then   batchgen run {path}")
+    named = shlex.quote(str(path))
+    say(f"  next: batchgen plan {named}   then   batchgen run {named}")

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import importlib
 import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -16,7 +17,8 @@ import click
 
 from batchgen import __version__
 from batchgen.cli.messages import say, say_error
-from batchgen.errors import BatchgenError, Exit
+from batchgen.errors import BatchgenError, Exit, StorageError
+from batchgen.outside import clean
 
 _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -35,6 +37,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("status", "what a job or folder has, spent and misses"),
             ("compare", "the same pictures in two folders: what changed"),
             ("gallery", "a page to look at everything in the browser"),
+            ("recipe", "the job that makes a picture again"),
             ("export", "hand the stored pictures on: tables, data sets, sheets"),
         ),
     ),
@@ -66,7 +69,7 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _VERBS and Path(args[0]).suffix in {".yaml", ".yml"}:
-            ctx.fail(f"{args[0]} is a job file; did you mean `batchgen run {args[0]}`?")
+            ctx.fail(f"{args[0]} is a job file; did you mean `batchgen run {shlex.quote(args[0])}`?")
         near = difflib.get_close_matches(args[0], list(_VERBS), n=1) if args and args[0] not in _VERBS else []
         if near:
             ctx.fail(f"there is no verb {args[0]!r}; did you mean `batchgen {near[0]}`?")
@@ -143,6 +146,9 @@ def _run(arguments: list[str] | None) -> Exit | int:
     except BrokenPipeError:
         return Exit.DONE
     except Exception as error:  # noqa: BLE001  # the last door: a bug must still end in words and an exit code
+        if type(error).__module__ == "sqlite3":  # not imported here: `--help` answers without it
+            say_error(StorageError(f"a ledger cannot be read: {clean(error)}", "`batchgen verify` looks at it closer"))
+            return Exit.STORAGE
         frame = traceback.extract_tb(error.__traceback__)[-1]
         say(f"batchgen: internal error: {type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}")
         say("  next: this is a bug; please report it. What was paid for is safe: run the same command again")

@@ -1,5 +1,6 @@
 """`batchgen run`: make the pictures that are missing."""
 
+import shlex
 import sys
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli.environment import Environment, key_for
+from batchgen.cli.environment import Environment, check_prompts, key_for
 from batchgen.cli.jobs import (
     check_connection,
     jobs_argument,
@@ -124,6 +125,8 @@ def _options(job: Job, environment: Environment, night: str, flags: dict[str, ob
     if rebuy & drop:
         raise UsageError("--retry unknown buys again what --drop unknown closes", "give one of them")
     check_runnable(job, max_cost)
+    key = key_for(job, environment)
+    check_prompts(job, key)
     return RunOptions(
         night=night,
         limit=flags["limit"],  # type: ignore[arg-type]
@@ -132,7 +135,7 @@ def _options(job: Job, environment: Environment, night: str, flags: dict[str, ob
         drop=drop,
         max_cost=max_cost,
         deadline=_deadline(flags["deadline"]),
-        key=key_for(job, environment),
+        key=key,
     )
 
 
@@ -155,7 +158,8 @@ def _run_one(ready: _Ready, flags: dict[str, object]) -> Exit:
             return Exit.DONE
         raise
     if report is None:
-        say(f"left at once; see `batchgen status {ready.path}`, go on with `batchgen run {ready.path}`")
+        named = shlex.quote(str(ready.path))
+        say(f"left at once; see `batchgen status {named}`, go on with `batchgen run {named}`")
         return exit_code
     if quiet and not as_json and exit_code is not Exit.DONE:
         from batchgen.views.plain import end_line

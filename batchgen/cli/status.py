@@ -1,5 +1,6 @@
 """`batchgen status`: what a job or folder has, has spent, and misses."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -31,7 +32,10 @@ def command(job: Path, night: str, as_json: bool) -> None:
     opened, _, night = open_job_of_night(job, (), night) if night else (*open_job(job), night)
     reader = open_reader(opened.output.folder)
     if reader is None:
-        say(f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {job}` begins", err=False)
+        say(
+            f"{opened.name}: nothing was made yet in {opened.output.folder}; `batchgen run {shlex.quote(str(job))}` begins",
+            err=False,
+        )
         return
     from batchgen.clock import RealClock
     from batchgen.engine.status import status_of

@@ -1,5 +1,6 @@
 """`batchgen verify`: read every stored picture again and compare it with the ledger."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from batchgen.cli.messages import say
 from batchgen.errors import Exit, StorageError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from batchgen.storage.audit import Checked
 
 
@@ -75,9 +78,9 @@ def _say(job: Path, checked: "Checked") -> None:
     noun = "picture" if checked.pictures == 1 else "pictures"
     say(f"{checked.pictures} {noun} read, {checked.pictures - bad} as they should be, {bad} not", err=False)
     if any(finding.link_lives for finding in checked.findings):
-        say(f"  next: batchgen recover {job}")
+        say(f"  next: batchgen recover {shlex.quote(str(job))}")
     if any(not finding.link_lives for finding in checked.findings):
-        say(f"  next: batchgen run {job} --retry lost   (buys them again)")
+        say(f"  next: batchgen run {shlex.quote(str(job))} --retry lost   (buys them again)")
 
 
 def _rebuild(job: Path) -> int:
@@ -94,25 +97,31 @@ def _rebuild(job: Path) -> int:
     if not (path / MANIFEST).exists():
         raise UsageError(f"{path} holds no {MANIFEST}: there is nothing to make a ledger from", "run the job instead")
     with FolderLock(path, RealClock()):
-        rows = _rows(path / MANIFEST)
-        taken, left = asyncio.run(rebuild_folder(path, rows, time.strftime("%Y%m%dT%H%M%S")))
+        taken, left = asyncio.run(rebuild_folder(path, _Rows(path / MANIFEST), time.strftime("%Y%m%dT%H%M%S")))
     say(f"a new ledger for {path}: {taken} pictures entered, {left} left out (file missing or changed)", err=False)
     say("what was paid for but not stored is not known to it; see docs/paid-work.md")
     return Exit.DONE
 
 
-def _rows(manifest: Path) -> list[dict[str, Any]]:
-    """The manifest's rows as facts. Raises StorageError for a line that is not one."""
-    from batchgen.engine.rows import facts_of
-    from batchgen.storage.manifest import read_manifest
+class _Rows:
+    """The manifest's rows as facts, read anew each time one goes through them, since a rebuild may have to begin again.
 
-    rows = []
-    for row in read_manifest(manifest):
-        try:
-            rows.append(facts_of(row))
-        except (ValueError, ArithmeticError):
-            raise StorageError(
-                f"{manifest}: the line of {row.file_name} holds a value that cannot be read",
-                "repair or remove that one line, then give the same command again",
-            ) from None
-    return rows
+    Going through raises StorageError for a line that is not one.
+    """
+
+    def __init__(self, manifest: Path) -> None:
+        self._manifest = manifest
+
+    def __iter__(self) -> "Iterator[dict[str, Any]]":
+        from batchgen.engine.rows import facts_of
+        from batchgen.outside import clean
+        from batchgen.storage.manifest import read_manifest
+
+        for row in read_manifest(self._manifest):
+            try:
+                yield facts_of(row)
+            except (ValueError, ArithmeticError):
+                raise StorageError(
+                    f"{self._manifest}: the line of {clean(row.file_name)} holds a value that cannot be read",
+                    "repair or remove that one line, then give the same command again",
+                ) from None

@@ -17,7 +17,7 @@ from batchgen.api.dialects import Item, kept_answer
 from batchgen.api.memory import Memory
 from batchgen.clock import Clock
 from batchgen.engine.endpoint import Stop
-from batchgen.engine.inputs import Inputs
+from batchgen.engine.inputs import REQUESTS_AT_MOST, Inputs
 from batchgen.engine.scopes import calendar_scopes
 from batchgen.errors import Exit, StorageError
 from batchgen.events import Event, Listener, Notice, PictureGone
@@ -60,6 +60,9 @@ class RunContext:
     rebuy: frozenset[str] = frozenset()
     secret: Secret = NO_SECRET
     memory: Memory = field(default_factory=Memory)
+    """For large answers."""
+    requests: Memory = field(default_factory=lambda: Memory(REQUESTS_AT_MOST))
+    """For requests with input pictures."""
     deadline: float | None = None
     """When no call may leave any more, in monotonic seconds."""
     calls_in_flight: int = 0

@@ -16,12 +16,13 @@ from batchgen.engine.context import RunContext
 from batchgen.engine.rows import manifest_row
 from batchgen.errors import StorageError
 from batchgen.events import PictureDelayed, PictureStored
+from batchgen.spec.recipe import recipe_of, words_of
 from batchgen.storage.disk import is_shortage_of_files
 from batchgen.storage.files import Landed, Landing, PartFile, ResultFolder, StorageFailure
 from batchgen.storage.landings import StoredPicture, end_picture, note_tries, store
 from batchgen.storage.manifest import ManifestWriter
 from batchgen.storage.pictures import wrong_format, wrong_size
-from batchgen.storage.queries import Waiting, file_names_like, manifest_rows_of, spool_in_use
+from batchgen.storage.queries import Waiting, file_names_like, manifest_rows_of, records_of, spool_in_use
 
 AT_ONCE = 16
 TRIES = 8
@@ -260,7 +261,19 @@ class Downloads:
                 await asyncio.gather(storing, return_exceptions=True)
                 raise
 
+    async def _recipes(self, batch: list[_Arrived]) -> dict[str, dict[str, Any]]:
+        """What is written into the pictures, by task: nothing when the job does not want it."""
+        if not self._run.job.output.embed:
+            return {}
+        ids = list({item.job.picture.task_id for item in batch})
+        records = await self._run.ledger.write(lambda connection: records_of(connection, ids))
+        return {
+            task_id: {"recipe": recipe_of(record, task_id), "words": words_of(record)}
+            for task_id, record in records.items()
+        }
+
     async def _store(self, batch: list[_Arrived]) -> None:
+        recipes = await self._recipes(batch)
         landings = [
             Landing(
                 key=str(item.job.picture.picture_id),
@@ -268,6 +281,7 @@ class Downloads:
                 stem=item.job.picture.name,
                 picture_number=item.job.picture.number,
                 task_id=item.job.picture.task_id,
+                **recipes.get(item.job.picture.task_id, {}),
             )
             for item in batch
         ]
@@ -405,7 +419,7 @@ def _stored(picture: Waiting, landed: Landed) -> StoredPicture:
         height=facts.height,
         format=facts.format,
         sha256=facts.sha256,
-        source_sha256=facts.sha256,
+        source_sha256=landed.source_sha256,
         flags=tuple(flag for flag, applies in checks.items() if applies),
         look=facts.look,
         kin=picture.kin,

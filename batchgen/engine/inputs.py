@@ -1,26 +1,35 @@
 """Input pictures on their way into a request: read, checked against the plan, kept once, and encoded unchanged.
 
 What a picture's file held when the task was planned is part of the task's id, so a file that changed since then is
-refused rather than sent under the wrong id. Links are passed on as they are: only the provider opens them.
+refused rather than sent under the wrong id. Something else may stand there by then, and a job out of a stranger's folder
+may name anything: it is looked at before it is opened, and read to its bound. Links are passed on as they are: only the
+provider opens them.
 """
 
 import asyncio
 import base64
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from batchgen.api.dialects import data_uri
 from batchgen.errors import UsageError
-from batchgen.spec.fields import is_picture
+from batchgen.spec.fields import LARGEST_PICTURE, is_picture
+from batchgen.spec.files import in_words, open_regular
 from batchgen.spec.task import InputPicture
 from batchgen.storage.files import ResultFolder
 
-_KEPT_ENCODED = 8
+REQUESTS_AT_MOST = 24 * 1024**2
+"""Bytes of input pictures in all requests at once; about four times as much is in use while they are sent."""
+REQUEST_AT_MOST = 48 * 1024**2
+"""Bytes of input pictures in one request, which then waits until it is alone."""
+_KEPT_ENCODED = 48 * 1024**2
+"""Characters of encoded pictures that are kept for the next request."""
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -51,6 +60,11 @@ class Inputs:
                 resolved[name] = value
         return resolved
 
+    def bytes_of(self, params: Mapping[str, Any]) -> int:
+        """How large the pictures of one request are: files as they lie there, data URIs by their text."""
+        pictures = [item for value in params.values() for item in (value if isinstance(value, tuple) else (value,))]
+        return sum(_size_of(item) for item in pictures if isinstance(item, InputPicture))
+
     def recorded(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Resolved `params` as ledger and manifest keep them: a picture is its copy in `inputs/`, or its link."""
         return {
@@ -71,7 +85,7 @@ class Inputs:
             loop = asyncio.get_running_loop()
             encoded = await loop.run_in_executor(self._disk, self._load, picture)
             self._encoded[picture.sha256] = encoded
-            while len(self._encoded) > _KEPT_ENCODED:
+            while self._encoded and sum(map(len, self._encoded.values())) > _KEPT_ENCODED:
                 self._encoded.popitem(last=False)
         return encoded
 
@@ -94,17 +108,29 @@ class Inputs:
         return picture.source if picture.path is None else data_uri(data, f"image/{extension}")
 
 
+def _size_of(picture: InputPicture) -> int:
+    if picture.path is None:
+        return len(picture.source) if picture.sha256 else 0
+    with suppress(OSError, ValueError):
+        return os.stat(picture.path).st_size  # noqa: PTH116  # one for each request
+    return 0
+
+
 def picture_bytes(picture: InputPicture) -> bytes:
     """The bytes of an input picture that is a file or a data URI. Raises UsageError when its file cannot be read."""
     if picture.path is None:
         header, _, payload = picture.source.partition(",")
         raw = unquote_to_bytes(payload)
         return base64.b64decode(raw) if ";base64" in header.lower() else raw
+    hint = "put the input picture back, then run again"
     try:
-        return Path(picture.path).read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise UsageError(f"{picture.path}: {reason}", "put the input picture back, then run again") from None
+        with open_regular(picture.path) as file:
+            data = file.read(LARGEST_PICTURE + 1)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{picture.path}: {in_words(error).lower()}", hint) from None
+    if len(data) > LARGEST_PICTURE:
+        raise UsageError(f"{picture.path}: it is larger than {LARGEST_PICTURE // 1024 // 1024} MB", hint)
+    return data
 
 
 def media_type(data: bytes) -> str:

@@ -16,6 +16,7 @@ from batchgen.api.call import Answer, Caller
 from batchgen.api.dialects import Generation, Item, UnusableAnswer, parse_generation, request_body
 from batchgen.api.outcomes import Kind, Outcome, Reach, classify
 from batchgen.engine.context import RunContext
+from batchgen.engine.inputs import REQUEST_AT_MOST
 from batchgen.errors import StorageError, UsageError
 from batchgen.events import CallBilled, CallReturned, CallSent, CallUnknown, TaskFailed
 from batchgen.spec.job import ModelUse
@@ -77,6 +78,19 @@ async def make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
 
     Cancelling it while the call is under way records the outcome as unknown.
     """
+    size = run.inputs.bytes_of(task.params)
+    if size > REQUEST_AT_MOST:
+        words = f"its input pictures have {size / 2**20:.0f} MB, more than the {REQUEST_AT_MOST >> 20} allowed"
+        run.warn(f"{task.prompt_id} ({task.label}) was left out: {words}")
+        return Verdict(Next.LEFT, declined="input")
+    held = await run.requests.take(size) if size else 0
+    try:
+        return await _make(task, use, run)
+    finally:
+        run.requests.give_back(held)
+
+
+async def _make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
     try:
         params = await run.inputs.resolve(task.params)
     except StorageError as error:

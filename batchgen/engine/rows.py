@@ -3,12 +3,19 @@
 import dataclasses
 import datetime
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
 from batchgen.engine.summary import as_money
+from batchgen.spec.shapes import Anything, Each, fits
 from batchgen.storage.manifest import FailureRow, ManifestRow
 from batchgen.storage.purchases import dump_json
+
+_LARGEST = 2**63 - 1
+_COST = re.compile(r"([0-9]{1,7}(\.[0-9]{1,6})?)?")
+_HALF = re.compile(r"[\ud800-\udfff]")
+_PARAMS = Each(Anything)
 
 
 def manifest_row(facts: dict[str, Any]) -> ManifestRow:
@@ -51,16 +58,48 @@ def failure_row(facts: dict[str, Any]) -> FailureRow:
 
 
 def facts_of(row: ManifestRow) -> dict[str, Any]:
-    """A manifest's row as `storage.rebuild.rebuild` takes it: the opposite of `manifest_row`."""
+    """A manifest's row as `storage.rebuild.rebuild` takes it: the opposite of `manifest_row`.
+
+    Raises ValueError for a row that no run wrote: a manifest may come from a stranger.
+    """
     facts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    if not all(0 <= value <= _LARGEST for value in facts.values() if isinstance(value, int)):
+        raise ValueError("a number that is none of a picture")
+    if not 0 <= row.latency_s <= _LARGEST or not _COST.fullmatch(row.cost):
+        raise ValueError("a time or a cost that is none")
     return facts | {
         "try": facts.pop("try_number"),
-        "vars": json.loads(row.vars),
-        "params": json.loads(row.params),
-        "flags": json.loads(row.flags),
+        "vars": _read(row.vars, Each(str)),
+        "params": _read(row.params, _PARAMS),
+        "flags": _read(row.flags, [str]),
         "cost": Decimal(row.cost) if row.cost else None,
-        "created_at": datetime.datetime.fromisoformat(row.created_at).timestamp(),
+        "created_at": _seconds(row.created_at),
     }
+
+
+def _read(text: str, shape: Any) -> Any:
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("lists that are too deep") from None
+    # Half a character can be stored by nobody.
+    if not fits(value, shape) or not _is_text(text):
+        raise ValueError("a column of another type")
+    return value
+
+
+def _is_text(text: str) -> bool:
+    return "\\ud" not in text.lower() or not _HALF.search(dump_json(json.loads(text)))
+
+
+def _seconds(text: str) -> float:
+    try:
+        at = datetime.datetime.fromisoformat(text).timestamp()
+    except OverflowError:
+        raise ValueError("a time of no calendar") from None
+    if at < 0:
+        raise ValueError("a time before there were such pictures")
+    return at
 
 
 def iso(at: float) -> str:

@@ -21,8 +21,10 @@ from batchgen.spec.seeds import tries
 from batchgen.spec.syntax import but_not
 from batchgen.spec.wording import listed, nearest, problem
 
-MOST_TASKS = 10_000_000
+MOST_TASKS = 1_000_000
 """Of one job, excluded and equal ones included: all of them are walked over to plan."""
+MOST_LOOKS = 20_000_000
+"""Tasks times the rules of `exclude`, each of which is held against each of them."""
 MOST_TEXTS = 1_000_000
 """Prompts with their variables put in, of one job."""
 MOST_VALUES = 100_000
@@ -90,6 +92,10 @@ class Checker:
             self._row(row, origin)
             if self.tasks > MOST_TASKS or self.texts > MOST_TEXTS:
                 self._too_much()
+                break
+            if self.tasks * len(self.job.exclude) > MOST_LOOKS:
+                message = f"{len(self.job.exclude):,} rules of `exclude` for {self.tasks:,} tasks and more"
+                self.mistakes.add(("exclude",), message, "make fewer rules of them, or several jobs", kind="too much")
                 break
         self._file_names()
         return frozenset(self.used)

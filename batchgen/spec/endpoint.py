@@ -18,6 +18,7 @@ from batchgen.spec.schema import DEFAULT_PROVIDER
 from batchgen.spec.wording import problem
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_URL = re.compile(r"[\w.~:/?#\[\]@!&'()*+,=%-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _wrong_url(url: str, *, plain: bool = False) -> tuple[str, str] | None:
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port >= 0)
     except ValueError:
         good = False
-    if not good or not url.isprintable() or " " in url:
+    if not good or not _URL.fullmatch(url):
         return "is not an address", "write it as https://api.modelverse.cn/v1"
     if parts.username is not None or parts.password is not None:
         return "holds a user name or a password; a job file holds no secrets", "take it out"

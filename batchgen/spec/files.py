@@ -14,6 +14,7 @@ PATIENCE_S = 10.0
 """How long a pipe may be silent before it counts as one that nobody writes into."""
 
 _CHUNK = 1 << 20
+_MADE_UP = ("/proc/", "/sys/", "/dev/")
 
 
 class OddFileError(OSError):
@@ -76,6 +77,26 @@ def _drain(number: int, size: int) -> bytes:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
+
+
+def hidden_target(folder: Path, written: str) -> str | None:
+    """Where the path `written` really leads, when a link hides it from who reads the words; None when nothing does.
+
+    What a relative path names lies in `folder`, or where its own `..` say; a link on the way may lead on within the
+    folder, but not out of it and not to a file whose name hides it. What an absolute path names stands there to be read.
+    What the system makes up (/proc and its like) is no file of anybody's.
+    """
+    base = os.path.realpath(folder)
+    spelled = os.path.normpath(os.path.join(base, written))  # noqa: PTH118
+    real = os.path.realpath(spelled)
+    if real.startswith(_MADE_UP):
+        return real
+    if real == spelled or os.path.isabs(written):  # noqa: PTH117
+        return None
+    inside = Path(os.path.relpath(real, base)).parts
+    leaves = inside[0] == os.pardir
+    hidden = any(part.startswith(".") and part not in Path(written).parts for part in inside)
+    return real if leaves or hidden else None
 
 
 def in_words(error: Exception) -> str:

@@ -15,13 +15,14 @@ from typing import Any
 from batchgen.catalog.catalog import Provider
 from batchgen.spec import messages, names, template
 from batchgen.spec.fields import from_text, is_path
+from batchgen.spec.files import hidden_target
 from batchgen.spec.job import PromptFile, Row, Seeds
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.schema import PromptItem
 from batchgen.spec.seeds import parse_seeds, parse_seeds_text
 from batchgen.spec.syntax import but_not
-from batchgen.spec.tables import KINDS, Record, Table, read_table
-from batchgen.spec.wording import listed, problem
+from batchgen.spec.tables import KINDS, Allowance, Record, Table, read_table
+from batchgen.spec.wording import harmless, listed, problem
 
 LONGEST_PROMPT = 100_000
 """Characters, with variables and columns put in. Longer ones are files whose quotation marks do not match."""
@@ -72,6 +73,7 @@ class RowReader:
         self._known: dict[int, tuple[Any, Any]] = {}
         self._next: dict[str, int] = {}
         self._seeds = 0
+        self._allowance = Allowance()
 
     def read(self, index: int, item: str | PromptItem) -> None:
         """Add what one entry of `prompts:` says."""
@@ -201,9 +203,17 @@ class RowReader:
                 message, hint = f"{item.file} is no file of text", "a folder, a pipe or a device holds no prompts"
             self.mistakes.add((*loc, "file"), message, hint, kind="prompt file")
             return
+        hidden = hidden_target(self.folder, str(item.file))
+        if hidden is not None:
+            message = f"{item.file} is a link to {hidden}, which the job does not say"
+            hint = "if its lines are to be sent as prompts, write that path into the job"
+            if hidden.startswith(("/proc/", "/sys/", "/dev/")):
+                hint = "name a file of your own"
+            self.mistakes.add((*loc, "file"), harmless(message), hint, kind="prompt file")
+            return
         # In messages a path that the user's shell understands, in the job one that does not depend on it.
         shown = Path(self.mistakes.document.file).parent / os.path.relpath(path, self.folder)
-        table = read_table(path, str(shown), item.encoding, self.mistakes.add_at)
+        table = read_table(path, str(shown), item.encoding, self.mistakes.add_at, self._allowance)
         if not table.records and not self.mistakes.problems:
             self.mistakes.add((*loc, "file"), f"{item.file} holds no prompts", kind="prompt file")
         reader = _FileEntry(self, loc, item, table, path.parent)
@@ -318,9 +328,24 @@ class _FileEntry:
             if isinstance(value, str):
                 value = from_text(field, value) if self.item.literal or "{" not in value else value
             if field.type in {"picture", "pictures"}:
+                self._refuse_far(value, record)
                 value = self._from_here(value)
             params[name] = value
         return {name: params[name] for name in self.table.columns if name in params}
+
+    def _refuse_far(self, value: Any, record: Record) -> None:
+        """Who writes a table does not choose among all pictures of this machine: only the job's own words do."""
+        for item in value if isinstance(value, list) else [value]:
+            if not isinstance(item, str) or not is_path(item):
+                continue
+            far = Path(item).is_absolute() or ".." in Path(item).parts
+            if far or hidden_target(self.reader.folder / self.up, item) is not None:
+                message = f"the picture {item} lies outside of the folder of {self.item.file}"
+                hint = 'put it beside the table, or write the folder into the job: `image: "/photos/{photo}"`'
+                Origin((*self.loc, "file"), self.table.shown, record.line).note(
+                    self.reader.mistakes, harmless(message), hint, kind="far picture"
+                )
+                return
 
     def _from_here(self, value: Any) -> Any:
         """A path in a file is relative to the file: written anew, relative to the job."""

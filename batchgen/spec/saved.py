@@ -15,7 +15,7 @@ from batchgen.spec import checks
 from batchgen.spec.fields import PictureBook
 from batchgen.spec.job import Budget, Job, Limits, ModelUse, Output, PromptFile, Row, Seeds
 from batchgen.spec.mistakes import Mistakes
-from batchgen.spec.prompts import MOST_FIXED_SEEDS, Origin
+from batchgen.spec.prompts import Origin
 from batchgen.spec.schema import MOST_RULES, BudgetItem, LimitsItem
 from batchgen.spec.seeds import LARGEST_SEED, MOST_SEEDS
 from batchgen.spec.shapes import Anything, Each, fits
@@ -60,7 +60,7 @@ _SHAPE = {
     "limits": _LIMITS,
     "output": dict.fromkeys(("folder", "name"), str) | dict.fromkeys(("ascii", "of_nights", "gallery", "embed"), bool),
     "pictures": _TEXTS,
-    "files": [{"path": str, "rows": int, **dict.fromkeys(("sent", "variables", "unused"), [str])}],
+    "files": [{"path": str, "rows": int, "sent": [str], "variables": [str], "unused": [str]}],
     "warnings": [str],
 }
 
@@ -129,9 +129,7 @@ def _check_bounds(job: Job) -> None:
 
 
 def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
-    # Rows share the seeds of their entry; what is counted is what stands in the text.
-    fixed = sum(len(each.fixed or ()) for each in seeds)
-    good = fixed <= MOST_FIXED_SEEDS + MOST_SEEDS and len(job.exclude) <= MOST_RULES and job.rows and job.models
+    good = bool(job.rows and job.models) and len(job.exclude) <= MOST_RULES
     for each in seeds:
         good = good and 1 <= each.count <= MOST_SEEDS and each.renew in {"never", "daily", "weekly"}
         good = good and all(0 <= seed <= LARGEST_SEED for seed in each.fixed or ())

@@ -6,8 +6,8 @@ For what a ledger keeps: this program wrote it, or a stranger did. It refuses to
 import math
 from typing import Any
 
-DEEPEST = 50
-"""Lists and objects in one another: what is read from there is walked by functions that call themselves."""
+DEEPEST = 60
+"""Lists and objects in one another, somewhat more than a job file may have: functions that call themselves walk them."""
 
 
 class Anything:

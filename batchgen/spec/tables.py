@@ -3,10 +3,12 @@
 It owns the file formats and the bounds that hold against hostile files. What a column means is decided in `prompts.py`.
 """
 
+import codecs
 import csv
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,11 @@ from batchgen.spec.yaml_reader import wide_encoding
 LARGEST_FILE = 64 * 1024 * 1024
 LONGEST_CELL = 20 * 1024 * 1024
 """Characters of one cell, or of one line of .jsonl: room for a picture as a data URI."""
-MOST_RECORDS = 500_000
+MOST_RECORDS = 200_000
+"""Of all prompt files of a job together, as the two that follow."""
+MOST_CELLS = 2_000_000
+MOST_TEXT = 96 * 1024 * 1024
+"""Bytes that the texts of the files take in memory, where one emoji makes four bytes of each letter."""
 MOST_LINES = 2_000_000
 MOST_COLUMNS = 1_000
 MOST_COMMAS = 200_000
@@ -50,6 +56,15 @@ class Record:
     cells: Mapping[str, Any]
 
 
+@dataclass(slots=True)
+class Allowance:
+    """What the prompt files of one job may still hold."""
+
+    records: int = field(default_factory=lambda: MOST_RECORDS)
+    cells: int = field(default_factory=lambda: MOST_CELLS)
+    text: int = field(default_factory=lambda: MOST_TEXT)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A prompt file. Columns are in lower case, in the order of the file."""
@@ -59,26 +74,38 @@ class Table:
     records: list[Record] = field(default_factory=list)
 
 
-def read_table(path: Path, shown: str, encoding: str | None, note: Note) -> Table:
-    """The prompts of a file. What is wrong with it is noted with its place; `shown` is its name in messages."""
+def read_table(path: Path, shown: str, encoding: str | None, note: Note, allowance: Allowance | None = None) -> Table:
+    """The prompts of a file. What is wrong with it is noted with its place; `shown` is its name in messages.
+
+    Files of one job share an `allowance`.
+    """
+    allowance = allowance or Allowance()
     text = _read(path, shown, encoding, note)
     if text is None:
         return Table(shown)
+    allowance.text -= sys.getsizeof(text)
+    if allowance.text < 0:
+        message = f"the prompt files of this job take more than {MOST_TEXT // 1024**2} MB of memory"
+        note(problem(shown, 0, 0, message, "make several jobs of them", "unreadable file"))
+        return Table(shown)
     kind = path.suffix.lower()
     if kind == ".jsonl":
-        table = _objects(text, shown, note)
+        table = _objects(text, shown, note, allowance)
     elif kind == ".txt":
         table = Table(shown, ("prompt",))
-        _keep(table, _prompts(text), note)
+        _keep(table, _prompts(text), note, allowance)
     else:
-        table = _columns(text, shown, kind, note)
+        table = _columns(text, shown, kind, note, allowance)
     return table
 
 
-def _keep(table: Table, records: Iterator[Record], note: Note) -> None:
+def _keep(table: Table, records: Iterator[Record], note: Note, allowance: Allowance) -> None:
     for record in records:
-        if len(table.records) >= MOST_RECORDS:
-            message = f"this file has more than {MOST_RECORDS:,} prompts"
+        allowance.records -= 1
+        allowance.cells -= len(record.cells)
+        if allowance.records < 0 or allowance.cells < 0:
+            most, what = (MOST_RECORDS, "prompts") if allowance.records < 0 else (MOST_CELLS, "filled cells")
+            message = f"up to here the files of this job have more than {most:,} {what}"
             note(problem(table.shown, record.line, 0, message, "make several jobs of it", "unreadable file"))
             table.records.clear()
             return
@@ -119,7 +146,10 @@ def _text_of(data: bytes, encoding: str | None) -> str:
     if wide:
         raise _FileError(f"this file is {wide} text", f"write `encoding: {wide.lower()}`", 1, 1)
     try:
-        text = data.decode(encoding or "utf-8").removeprefix("\ufeff")
+        if encoding is None:
+            data = data.removeprefix(codecs.BOM_UTF8)
+        text = data.decode(encoding or "utf-8")
+        text = text.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
@@ -192,7 +222,7 @@ def _cells(text: str, shown: str, kind: str, note: Note) -> Iterator[tuple[int, 
         note(problem(shown, line, 0, message, hint, "unreadable record"))
 
 
-def _columns(text: str, shown: str, kind: str, note: Note) -> Table:
+def _columns(text: str, shown: str, kind: str, note: Note, allowance: Allowance) -> Table:
     rows = _cells(text, shown, kind, note)
     first = next(rows, None)
     if first is None:
@@ -207,7 +237,7 @@ def _columns(text: str, shown: str, kind: str, note: Note) -> Table:
         if name and header.count(name) > 1:
             note(problem(shown, first[0], 0, f"the column `{name}` stands twice", "rename one", "column"))
     table = Table(shown, tuple(dict.fromkeys(name for name in header if name not in {"", APOSTROPHES})))
-    _keep(table, _records(rows, header, shown, note), note)
+    _keep(table, _records(rows, header, shown, note), note, allowance)
     return table
 
 
@@ -254,7 +284,7 @@ def _take_off_apostrophes(cells: dict[str, str]) -> None:
             cells.pop(name, None)
 
 
-def _objects(text: str, shown: str, note: Note) -> Table:
+def _objects(text: str, shown: str, note: Note, allowance: Allowance) -> Table:
     columns: dict[str, None] = {}
 
     def records() -> Iterator[Record]:
@@ -273,7 +303,7 @@ def _objects(text: str, shown: str, note: Note) -> Table:
             yield Record(number, cells)
 
     found = Table(shown)
-    _keep(found, records(), note)
+    _keep(found, records(), note, allowance)
     return Table(shown, tuple(columns), found.records)
 
 

@@ -118,6 +118,20 @@ def read(name: str, folder: int, at_most: int | None = None) -> bytes | None:
         os.close(descriptor)
 
 
+def holds(name: str, folder: int, size: int, sha256: str) -> bool:
+    """Whether a file of that name is there with that content."""
+    data = read(name, folder, size)
+    return data is not None and hashlib.sha256(data).hexdigest() == sha256
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The folders and the file of a name with `/` in it. Raises `StorageError` for one that leads elsewhere."""
+    parts = tuple(name.split("/"))
+    if not name or any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise StorageError(f"“{name}” is no name inside the output folder", "Change `output.name` in the job.")
+    return parts
+
+
 def open_own(path: Path, flags: int) -> int:
     """Open a file that this program keeps and changes in place, for this user alone; made if `flags` say so.
 
@@ -256,6 +270,13 @@ class Folders:
             found = os.open(parts[-1], _FOLDER | os.O_NOFOLLOW, dir_fd=self.open(parts[:-1]))
             self._open[parts] = found
         return found
+
+    def size_of(self, parts: tuple[str, ...], name: str) -> int | None:
+        """In bytes, of whatever stands there; None when nothing does."""
+        try:
+            return os.stat(name, dir_fd=self.open(parts), follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return None
 
     def open_to_change(self, parts: tuple[str, ...]) -> int:
         """The same for a folder in which a name is going to change; it is made if missing."""

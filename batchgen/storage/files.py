@@ -5,6 +5,7 @@ but what is derived (report, manifest). All of it blocks, so it runs in a disk t
 `ResultFolder`. It refuses to know what was bought and whether a picture is the one that was asked for.
 """
 
+import dataclasses
 import hashlib
 import itertools
 import os
@@ -21,10 +22,12 @@ from batchgen.storage.disk import (
     Folders,
     allocate,
     create,
+    holds,
     in_words,
     make_folder,
     names,
     open_root,
+    parts_of,
     place,
     read,
     sync_file,
@@ -33,8 +36,10 @@ from batchgen.storage.disk import (
 )
 from batchgen.storage.pictures import DECODING_BYTES, EXTENSIONS, PictureFacts, check_picture
 from batchgen.storage.queries import SPOOL_KEY
+from batchgen.storage.recipes import LARGEST_RECIPE, embed, strip
 from batchgen.storage.room import Room
 from batchgen.storage.thumbnails import keep_thumbnails
+from batchgen.storage.walks import walk_to_end
 
 _MAX_NAMES = 1000
 _RESERVE_BYTES = 16 * 1024**2
@@ -42,6 +47,8 @@ _RESERVE = "reserve.part"
 _FOLDERS = ("parts", "images", "spool", "inputs", "unusable")
 _ANSWER_AT_MOST = 72 * 1024**2
 """Bytes of a kept answer: pictures in base64, and what stands around them."""
+_EMBED_AT_MOST = 24 * 1024**2
+"""Bytes: a file with its recipe is made in memory, beside the one as received. Larger pictures stay as they came."""
 _PICTURE_AT_MOST = 64 * 1024**2
 """No picture that comes in is larger, so a larger file under a picture's name is something else."""
 
@@ -57,6 +64,9 @@ class Landing:
     picture_number: int
     """From 1, among the pictures of one answer."""
     task_id: str
+    recipe: str = ""
+    """What is written into the file, and `words` for programs that show it; empty for nothing."""
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,16 @@ class PartFile:
             self.bytes += len(data)
             if self._hash:
                 self._hash.update(data)
+
+    def replace(self, data: bytes) -> None:
+        """Hold `data` instead of what was written."""
+        with self._busy:
+            with in_words(self._shown):
+                os.ftruncate(self._open(), 0)
+                os.lseek(self._open(), 0, os.SEEK_SET)
+            self.bytes = 0
+            self._hash = hashlib.sha256() if self._hash else None
+        self.write(data)
 
     def content(self) -> bytes:
         """Everything that was written."""
@@ -215,7 +235,7 @@ class ResultFolder:
 
     def create_part(self, key: str) -> PartFile:
         """An empty unfinished file; one that an earlier run left under the same key is thrown away."""
-        (key,) = _parts_of(key)
+        (key,) = parts_of(key)
         return PartFile(self.path / "parts" / f"{key}.part", f"{key}.part", self._parts)
 
     def clean_parts(self) -> int:
@@ -251,14 +271,14 @@ class ResultFolder:
         `taken` are file names that are known to belong to other pictures. Of several the last made is returned; it is
         durable, even if the run that made it was killed before it could see to that.
         """
-        *above, base = _parts_of(stem)
+        *above, base = parts_of(stem)
         found = None
         with in_words(self.path / "images" / stem), Folders(self._root, self._durable) as folders:
             for place_in_line, name in enumerate(_file_names(base, picture_number, task_id)):
                 exists = False
                 for extension in EXTENSIONS.values():
                     file_name = "/".join(("images", *above, name + extension))
-                    size = _size_of(folders, ("images", *above), name + extension)
+                    size = folders.size_of(("images", *above), name + extension)
                     exists = exists or size is not None
                     if size is not None and file_name not in taken:
                         found = self._whole_picture(folders, file_name, size) or found
@@ -331,7 +351,7 @@ class ResultFolder:
     @contextmanager
     def replacing(self, name: str) -> Iterator[PartFile]:
         """The same for content that is written piece by piece; an exception leaves the old file as it was."""
-        *above, base = _parts_of(name)
+        *above, base = parts_of(name)
         temporary = f"{base}.{next(self._numbers)}.part"
         part = PartFile(self.path / name, temporary, self._parts, hashed=False)
         try:
@@ -352,7 +372,8 @@ class ResultFolder:
                 return None
             try:
                 facts = check_picture(data, room=self._decoding)
-                return Landed("", file_name, facts, len(data), facts.sha256)
+                source = strip(data) if len(data) <= _EMBED_AT_MOST + 2 * LARGEST_RECIPE else data
+                return Landed("", file_name, facts, len(data), hashlib.sha256(source).hexdigest())
             except PictureError:
                 return None
 
@@ -361,26 +382,37 @@ class ResultFolder:
         try:
             if isinstance(item.data, PartFile):
                 with self._reading.take(part.bytes):
-                    facts = check_picture(part.content(), part.sha256, self._decoding, thumbnail=self._thumbnails)
+                    facts = self._checked(item, part, part.content())
             else:
                 part.write(item.data)
-                facts = check_picture(item.data, part.sha256, self._decoding, thumbnail=self._thumbnails)
+                facts = self._checked(item, part, item.data)
+            source_sha256, facts = facts.sha256, dataclasses.replace(facts, sha256=part.sha256 or facts.sha256)
             part.finish()
             file_name = self._final_name(item, part, facts, folders)
         except PictureError as error:
             return StorageFailure(item.key, error)
         finally:
             part.discard()
-        return Landed(item.key, file_name, facts, part.bytes, facts.sha256)
+        return Landed(item.key, file_name, facts, part.bytes, source_sha256)
+
+    def _checked(self, item: Landing, part: PartFile, data: bytes) -> PictureFacts:
+        """The facts about the picture as received, which then carries its recipe in the unfinished file."""
+        facts = check_picture(data, part.sha256, self._decoding, thumbnail=self._thumbnails)
+        if item.recipe and len(data) <= _EMBED_AT_MOST:
+            carrying = embed(data, facts.format, item.recipe, item.words)
+            if carrying is not data:
+                walk_to_end(carrying)
+                part.replace(carrying)
+        return facts
 
     def _final_name(self, item: Landing, part: PartFile, facts: PictureFacts, folders: Folders) -> str:
-        *above, base = _parts_of(item.stem)
+        *above, base = parts_of(item.stem)
         parts = ("images", *above)
         with in_words(self.path / "images" / (item.stem + facts.extension)):
             folder = folders.open_to_change(parts)
             for name in _file_names(base, item.picture_number, item.task_id):
                 file = name + facts.extension
-                if place((part.name, self._parts), (file, folder)) or _holds(file, folder, part.bytes, facts.sha256):
+                if place((part.name, self._parts), (file, folder)) or holds(file, folder, part.bytes, facts.sha256):
                     return "/".join((*parts, file))
         raise StorageError(
             f"{self.path / 'images' / item.stem}: {_MAX_NAMES} files of this name exist already",
@@ -388,7 +420,7 @@ class ResultFolder:
         )
 
     def _read(self, name: str, at_most: int) -> bytes | None:
-        *above, base = _parts_of(name)
+        *above, base = parts_of(name)
         with (
             in_words(self.path / name),
             Folders(self._root, self._durable) as folders,
@@ -405,19 +437,6 @@ class ResultFolder:
                 return []
 
 
-def _size_of(folders: Folders, parts: tuple[str, ...], name: str) -> int | None:
-    """In bytes, of whatever stands there; None when nothing does."""
-    try:
-        return os.stat(name, dir_fd=folders.open(parts), follow_symlinks=False).st_size
-    except FileNotFoundError:
-        return None
-
-
-def _holds(name: str, folder: int, size: int, sha256: str) -> bool:
-    data = read(name, folder, size)
-    return data is not None and hashlib.sha256(data).hexdigest() == sha256
-
-
 def _file_names(base: str, picture_number: int, task_id: str) -> Iterator[str]:
     """The names a picture may get, without extension, in the order they are tried."""
     suffix = _suffix(picture_number)
@@ -429,10 +448,3 @@ def _file_names(base: str, picture_number: int, task_id: str) -> Iterator[str]:
 
 def _suffix(picture_number: int) -> str:
     return "" if picture_number == 1 else f"-{picture_number}"
-
-
-def _parts_of(name: str) -> tuple[str, ...]:
-    parts = tuple(name.split("/"))
-    if not name or any(part in {"", ".", ".."} or "\0" in part for part in parts):
-        raise StorageError(f"“{name}” is no name inside the output folder", "Change `output.name` in the job.")
-    return parts

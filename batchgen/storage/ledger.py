@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import queue
+import shlex
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -26,6 +27,8 @@ Operation = Callable[[sqlite3.Connection], T]
 FILE_NAME = "ledger.sqlite3"
 MANIFEST = "manifest.jsonl"
 _GROUP_AT_MOST = 256
+_VALUE_AT_MOST = 128 * 1024**2
+"""Bytes of one value and of one row: a longer one is there to fill the memory."""
 
 
 @dataclass(slots=True)
@@ -166,18 +169,19 @@ def refuse_orphans(folder: Path) -> None:
         return
     raise StorageError(
         f"{folder} holds a manifest of pictures, but {what}: starting afresh would buy them all again",
-        f"put the right {FILE_NAME} back, or make a new one with `batchgen verify {folder} --rebuild`",
+        f"put the right {FILE_NAME} back, or make a new one with `batchgen verify {shlex.quote(str(folder))} --rebuild`",
     )
 
 
 def _knows_nothing(path: Path) -> bool:
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as ledger:
+            _refuse_foreign(ledger, path)  # what is called `tasks` may be no table
             return ledger.execute("SELECT 1 FROM tasks LIMIT 1").fetchone() is None
     except sqlite3.OperationalError as error:
         return "no such table" in str(error)
-    except sqlite3.DatabaseError:
-        return False  # damaged: whoever opens it says so
+    except (sqlite3.DatabaseError, UsageError):
+        return False  # damaged, or of another version: whoever opens it says so
 
 
 def open_reader(folder: Path) -> sqlite3.Connection | None:
@@ -250,17 +254,18 @@ def sync_folder_at(folder: Path) -> None:
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse what was made by a later batchgen, and what was made by something else: a trigger could change totals."""
+    """Refuse what was made by a later batchgen, and what was made by something else: a rule of it could change totals."""
     connection.execute("PRAGMA trusted_schema=OFF")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_AT_MOST)
     found = schema.version_of(connection)
     if found > schema.VERSION:
         raise UsageError(
             f"{path} was written by a newer batchgen (ledger version {found}, this one knows {schema.VERSION})",
             "update batchgen; nothing was changed",
         )
-    odd = connection.execute("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone()
-    if odd is not None:
-        raise sqlite3.DatabaseError(f"it holds a {odd['type']} that batchgen never made")
+    odd = schema.stranger_in(connection)
+    if odd:
+        raise sqlite3.DatabaseError(f"it holds {odd}")
 
 
 def _translated(error: BaseException, path: Path) -> BaseException:
@@ -269,7 +274,7 @@ def _translated(error: BaseException, path: Path) -> BaseException:
     ):
         return StorageError(
             f"{path} is damaged: {error}",
-            f"nothing was sent; keep the file and make a new ledger with `batchgen verify {path.parent} --rebuild`",
+            f"nothing was sent; keep the file and make a new ledger with `batchgen verify {shlex.quote(str(path.parent))} --rebuild`",
         )
     if isinstance(error, sqlite3.OperationalError):
         return StorageError(f"{path} cannot be written: {error}", "check free space and permissions, then run again")

@@ -6,6 +6,7 @@ ledger at any time, so that a lost last line costs nothing. This module refuses 
 """
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from batchgen.errors import StorageError
-from batchgen.outside import json_text
+from batchgen.outside import clean, json_text
 from batchgen.storage.disk import in_words, open_own, sync_file, write_all
 from batchgen.storage.files import ResultFolder
 
@@ -23,6 +24,10 @@ MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 
 _BLOCK = 1 << 20
+_LINE_AT_MOST = 16 * 1024**2
+"""Bytes of a line that is read back; a manifest may come from a stranger, and be one line without end."""
+_PARTS_AT_MOST = 1_000_000
+"""Lists, objects and values of a line, its texts' commas among them: each takes many times its text when it is read."""
 _COLUMN_NAMES = {"try_number": "try", "kind": "class"}
 """Fields whose column is a word that Python keeps for itself."""
 
@@ -208,16 +213,31 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
     if not os.path.lexists(path):
         return
     with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
+        for number in itertools.count(1):
+            line = file.readline(_LINE_AT_MOST + 1)
+            if not line.endswith(b"\n") and len(line) <= _LINE_AT_MOST:
                 return
             try:
-                yield ManifestRow.from_line(line.decode())
-            except ValueError as error:
+                yield _row_of(line)
+            except (ValueError, RecursionError) as error:
                 raise StorageError(
-                    f"{path}:{number}: not a line of a manifest ({error})",
+                    f"{path}:{number}: not a line of a manifest ({clean(error)})",
                     "Repair or remove that one line, then give the same command again. Keep the other lines.",
-                ) from error
+                ) from None
+
+
+def _row_of(line: bytes) -> ManifestRow:
+    if len(line) > _LINE_AT_MOST:
+        raise ValueError(f"it is longer than {_LINE_AT_MOST // 1024**2} MB")
+    if sum(line.count(mark) for mark in (b"[", b"{", b",")) > _PARTS_AT_MOST:
+        raise ValueError("it has more parts than any line of a manifest")
+    text = line.decode()
+    row = ManifestRow.from_line(text)
+    if "\\ud" in text.lower():  # the only way to half a character, which nothing can store
+        for name, _, kind in _COLUMNS[ManifestRow]:
+            if kind is str:
+                getattr(row, name).encode()
+    return row
 
 
 def write_failures(folder: ResultFolder, rows: Iterable[FailureRow]) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from batchgen.storage.records import flag_words, odd_ledger, task_record
 
-
 SPOOL_KEY = re.compile(r"[0-9]{1,18}-[0-9a-f]{1,32}")
 """How a kept answer is named: the number of its call and a part of the call's key."""
 
@@ -132,6 +131,15 @@ def _field(record: dict[str, Any], name: str) -> Any:
 def _kin(record: dict[str, Any]) -> str:
     same = [record.get(key) for key in ("provider", "model", "prompt", "params", "extra_params")]
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def records_of(connection: sqlite3.Connection, task_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What was asked for with each of those tasks."""
+    rows = connection.execute(
+        "SELECT task_id, record FROM tasks WHERE task_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(task_ids)),),
+    )
+    return {row["task_id"]: json.loads(row["record"]) for row in rows}
 
 
 def file_names_like(connection: sqlite3.Connection, stem: str) -> set[str]:

@@ -7,7 +7,7 @@ and nothing is deleted: a failure leaves the folder as it was.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,33 +21,43 @@ _SPOOL = "spool"
 _PARTS = ("", "-wal", "-shm")
 
 
-async def rebuild_folder(folder: Path, rows: Sequence[dict[str, Any]], stamp: str) -> tuple[int, int]:
+async def rebuild_folder(folder: Path, rows: Iterable[dict[str, Any]], stamp: str) -> tuple[int, int]:
     """Give a folder a ledger made of its manifest's `rows`; the caller holds the folder's lock.
 
     What stood there is kept with `stamp` in its name: the old ledger with its log, and the answers in `spool/`, which
     belong to the old ledger's calls. Returns how many pictures were taken and how many were left out. Raises
-    StorageError when none of the pictures is there, or when the disk refuses.
+    StorageError when none of the pictures is there, or when the disk refuses. Rows are taken in one at a time, in the
+    ledger's thread, and once more from the first when that fails; what they raise is raised here, and the folder is as
+    it was.
     """
     with in_words(folder):
         _remove_new(folder)
-    ledger = Ledger(folder / _NEW)
     try:
-        taken, left_out = await ledger.write(
-            lambda connection: rebuild(connection, rows, lambda name, sha256: sha256_below(folder, name) == sha256)
-        )
-    finally:
-        ledger.close()
-    with in_words(folder):
-        if rows and not taken:
-            _remove_new(folder)
+        taken, left_out = await _entered(folder, rows)
+        if left_out and not taken:
             raise StorageError(
-                f"{folder}: none of the {len(rows)} pictures in the manifest is there unchanged; nothing was done",
+                f"{folder}: none of the {left_out} pictures in the manifest is there unchanged; nothing was done",
                 "put the pictures back; to buy all of them again, move the folder away",
             )
+    except BaseException:
+        with in_words(folder):
+            _remove_new(folder)
+        raise
+    with in_words(folder):
         if (folder / f"{_NEW}-wal").exists():  # what stands only in a log would not move with the file
             raise StorageError(f"{folder / _NEW} could not be finished; nothing else was changed", "try again")
         _put_in_place(folder, stamp)
     return taken, left_out
+
+
+async def _entered(folder: Path, rows: Iterable[dict[str, Any]]) -> tuple[int, int]:
+    ledger = Ledger(folder / _NEW)
+    try:
+        return await ledger.write(
+            lambda connection: rebuild(connection, rows, lambda name, sha256: sha256_below(folder, name) == sha256)
+        )
+    finally:
+        ledger.close()
 
 
 def _remove_new(folder: Path) -> None:

@@ -19,7 +19,20 @@ def invoke(*arguments: object) -> tuple[int, str]:
 def test_help_names_every_verb_the_exit_codes_and_an_example() -> None:
     code, text = invoke("--help")
 
-    verbs = ("init", "validate", "plan", "run", "recover", "status", "verify", "gallery", "export", "models", "sandbox")
+    verbs = (
+        "init",
+        "validate",
+        "plan",
+        "run",
+        "recover",
+        "status",
+        "verify",
+        "gallery",
+        "recipe",
+        "export",
+        "models",
+        "sandbox",
+    )
     assert code == 0
     assert all(f"  {verb} " in text for verb in verbs)
     assert "batchgen run jobs/first.yaml" in text
@@ -27,7 +40,21 @@ def test_help_names_every_verb_the_exit_codes_and_an_example() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["init", "validate", "plan", "run", "recover", "status", "verify", "gallery", "export", "models", "sandbox"]
+    "verb",
+    [
+        "init",
+        "validate",
+        "plan",
+        "run",
+        "recover",
+        "status",
+        "verify",
+        "gallery",
+        "recipe",
+        "export",
+        "models",
+        "sandbox",
+    ],
 )
 def test_every_verb_explains_itself_with_examples(verb: str) -> None:
     code, text = invoke(verb, "--help")

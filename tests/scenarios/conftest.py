@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -91,9 +92,14 @@ Cli = Callable[..., Ran]
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """`cli("run", job, base_url=…)`: the command line in a bare environment, from another folder than the job's."""
+    """`cli("run", job, base_url=…)`: the command line in a bare environment, from another folder than the job's.
 
-    def run(*arguments: object, base_url: str = "", key: str = KEY, timeout: float = 110) -> Ran:
+    `memory` bounds its address space, in bytes.
+    """
+
+    def run(
+        *arguments: object, base_url: str = "", key: str = KEY, timeout: float = 110, memory: int | None = None
+    ) -> Ran:
         environment = bare_environment(tmp_path)
         if key:
             environment["MODELVERSE_API_KEY"] = key
@@ -107,6 +113,7 @@ def cli(tmp_path: Path) -> Cli:
             cwd="/",
             timeout=timeout,
             check=False,
+            preexec_fn=None if memory is None else lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
         )
         assert "Traceback" not in done.stderr + done.stdout, done.stderr
         assert "internal error" not in done.stderr, done.stderr

@@ -136,7 +136,7 @@ PROMPT_FILES: dict[str, tuple[str, str | bytes, str]] = {
     "a cell of 200 kB": ("p.csv", "prompt\n" + "x" * 200_000 + "\n", r"p\.csv:2: this prompt has 200,000 characters"),
     "deep pictures": ("p.csv", "prompt,image\na," + "[" * 9999 + "\n", r"p\.csv:2: "),
     "3,000,000 lines": ("p.txt", "\n" * 3_000_000, r"p\.txt: this file has more than 2,000,000 lines"),
-    "600,000 prompts": ("p.txt", "a\n" * 600_000, r"p\.txt:500001: this file has more than 500,000 prompts"),
+    "600,000 prompts": ("p.txt", "a\n" * 600_000, r"p\.txt:200001: up to here the files of this job have more than 200,000 prompts"),
     "seeds without end": ("p.csv", "prompt,seed\na," + "1|" * 200_000 + "\n", r"p\.csv:2: `seed` must be at most"),
     "escape in a column": ("p.csv", "a\x1b[2J\u202e,a\x1b[2J\u202e\nx,y\n", r"p\.csv:1: the column `a\[2j` stands twice"),
     "folder": ("d.txt", "", r":1:18: d\.txt is no file of text"),

@@ -23,16 +23,24 @@ def used(names: int) -> str:
 
 def test_variables_that_multiply_beyond_reason_are_refused(complaints: Callable[..., str]) -> None:
     assert "more than 10^15 tasks" in complaints(f"prompts: ['{used(10)}']\n{axes(10, 100)}")
-    assert "at least 100,000,000 tasks; 10,000,000 are the most" in complaints(
-        f"prompts: ['{used(4)}']\n{axes(4, 100)}"
-    )
+    assert "at least 100,000,000 tasks; 1,000,000 are the most" in complaints(f"prompts: ['{used(4)}']\n{axes(4, 100)}")
 
 
 def test_seeds_models_and_prompts_count_as_well(complaints: Callable[..., str], read: Callable[..., Job]) -> None:
-    text = f"prompts: ['a {used(1)}', b]\n{axes(1, 99)}seeds: {{count: 100000}}"
+    text = f"prompts: ['a {used(1)}', b]\n{axes(1, 99)}seeds: {{count: 10000}}"
 
     assert len(read(text).rows) == 2
-    assert "at least 10,100,000 tasks" in complaints(text.replace("b]", "b, c]"))
+    assert "at least 1,010,000 tasks" in complaints(text.replace("b]", "b, c]"))
+
+
+def test_rules_times_tasks_are_bounded_because_each_is_held_against_each(
+    complaints: Callable[..., str], read: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "MOST_LOOKS", 200)
+    text = f"prompts: ['{used(1)}']\n{axes(1, 10)}exclude: [{', '.join(f'{{v0: w{n}}}' for n in range(9))}]\n"
+
+    assert len(read(text + "seeds: {count: 2}").rows) == 1
+    assert "9 rules of `exclude` for 30 tasks" in complaints(text + "seeds: {count: 3}")
 
 
 def test_different_prompts_are_bounded_because_each_is_remembered(

@@ -210,7 +210,7 @@ def test_pools_see_their_part_of_the_same_plan(text: str, limit: int | None, rea
 
 def test_expansion_is_lazy(read: Callable[..., Job]) -> None:
     axes = ", ".join(f"{name}: [{', '.join(str(n) for n in range(20))}]" for name in "pqr")
-    job = read(f"prompts: ['{{p}} {{q}} {{r}}']\nvars: {{{axes}}}\nseeds: {{count: 1000}}")
+    job = read(f"prompts: ['{{p}} {{q}} {{r}}']\nvars: {{{axes}}}\nseeds: {{count: 100}}")
 
     assert next(expand(job, night="", only={"p": "0"})).index == 1
     assert len(list(expand(job, night="", limit=3))) == 3

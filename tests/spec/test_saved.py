@@ -4,7 +4,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from batchgen.errors import JobError
 from batchgen.spec.expand import expand
 from batchgen.spec.job import Job
 from batchgen.spec.load import job_from_json, job_to_json
@@ -52,3 +56,65 @@ def test_writing_a_job_down_again_gives_the_same_text(read: Callable[..., Job]) 
     data = job_to_json(read("prompts: [a]"))
 
     assert job_to_json(job_from_json(json.loads(json.dumps(data)))) == data
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+PRODUCT = {f"v{number}": {str(value): str(value) for value in range(100)} for number in range(8)}
+ALL_OF_THEM = " ".join(f"{{{name}}}" for name in PRODUCT)
+KONTEXT = "black-forest-labs/flux-kontext-pro"
+ODD: dict[str, dict[str, Any]] = {
+    "a number for a prompt": {"rows": [{"prompt": 5}]},
+    "a list for a prompt": {"rows": [{"prompt": ["a"]}]},
+    "columns": {"rows": [{"columns": {"a": 5}}]},
+    "variables": {"variables": {"a": ["b"]}},
+    "tasks": {"variables": PRODUCT, "rows": [{"prompt": ALL_OF_THEM}]},
+    "seeds": {"seeds": {"count": 10**12}},
+    "a seed": {"seeds": {"fixed": [10**400]}},
+    "no such renewal": {"seeds": {"renew": "hourly"}},
+    "rules": {"exclude": [{"row": "1"}] * 5000},
+    "depth": {"extra_params": {"a": deep(500)}},
+    "concurrency": {"limits": {"concurrency": 10**9}},
+    "a wait": {"limits": {"timeout_s": 1e300}},
+    "an endless wait": {"limits": {"give_up_after_s": float("inf")}},
+    "money": {"budgets": [{"images": None, "cost": "1e999999", "per": "life"}]},
+    "no money": {"budgets": [{"images": None, "cost": "NaN", "per": "life"}]},
+    "a period": {"budgets": [{"images": 1, "cost": None, "per": "minute"}]},
+    "a brace": {"rows": [{"prompt": "{nothing}"}]},
+    "a field": {"models": [{"params": {"size": [5]}}]},
+    "a device": {"models": [{"model": KONTEXT, "params": {"image": "/dev/zero"}}]},
+    "a file name": {"output": {"name": 5}},
+    "no rows": {"rows": []},
+}
+
+
+def mixed(value: Any, change: Any) -> Any:
+    """`value` with what `change` says differently, however deep."""
+    if isinstance(change, dict) and isinstance(value, dict):
+        return value | {key: mixed(value.get(key), item) for key, item in change.items()}
+    if isinstance(change, list) and isinstance(value, list) and len(change) == len(value) == 1:
+        return [mixed(value[0], change[0])]
+    return change
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=ODD)
+def test_what_no_job_file_could_say_is_no_saved_job(read: Callable[..., Job], change: dict[str, Any]) -> None:
+    """A folder may come from a stranger, and its job is run as any other."""
+    data = job_to_json(read("prompts: [a]"))
+
+    job_from_json(data)
+    with pytest.raises((JobError, ValueError)):
+        job_from_json(mixed(data, change))
+
+
+def test_a_job_of_an_earlier_version_comes_back_without_what_it_did_not_know(read: Callable[..., Job]) -> None:
+    data = job_to_json(read("prompts: [a]"))
+    del data["output"]["gallery"]
+    del data["output"]["embed"]
+
+    assert job_from_json(data).output.gallery

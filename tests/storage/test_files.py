@@ -115,8 +115,8 @@ def test_a_stale_part_of_the_same_key_is_replaced_and_its_stored_twin_untouched(
 
 def test_a_stopped_run_leaves_no_working_folders_behind(path: Path) -> None:
     with ResultFolder(path) as folder:
-        folder.spool_write("call-1", b"{}")
-        folder.spool_delete("call-1")
+        folder.spool_write("1-c0", b"{}")
+        folder.spool_delete("1-c0")
 
     assert list(path.iterdir()) == []
 
@@ -205,18 +205,38 @@ def test_a_damaged_file_is_not_taken_for_a_stored_picture(folder: ResultFolder, 
 
 def test_a_spooled_answer_is_whole_or_absent(folder: ResultFolder, path: Path) -> None:
     assert folder.spool_keys() == []
-    assert folder.spool_read("call-1") is None
+    assert folder.spool_read("1-c0") is None
 
-    folder.spool_write("call-2", b"second")
-    folder.spool_write("call-1", b"first")
-    folder.spool_write("call-1", b"first again")
+    folder.spool_write("2-c0", b"second")
+    folder.spool_write("1-c0", b"first")
+    folder.spool_write("1-c0", b"first again")
 
-    assert folder.spool_keys() == ["call-1", "call-2"]
-    assert folder.spool_read("call-1") == b"first again"
-    folder.spool_delete("call-1")
-    folder.spool_delete("call-1")
-    assert folder.spool_keys() == ["call-2"]
-    assert files_in(path) == {"spool/call-2.body"}
+    assert folder.spool_keys() == ["1-c0", "2-c0"]
+    assert folder.spool_read("1-c0") == b"first again"
+    folder.spool_delete("1-c0")
+    folder.spool_delete("1-c0")
+    assert folder.spool_keys() == ["2-c0"]
+    assert files_in(path) == {"spool/2-c0.body"}
+
+
+@pytest.mark.parametrize("key", ["a/b", "..", "", "1", "a-b", "1-zz", "1-aa/../b", "-1-a", "1" * 19 + "-a"])
+def test_a_key_that_is_no_answers_names_nothing_in_the_spool(key: str, folder: ResultFolder, path: Path) -> None:
+    (path / "spool").mkdir()
+    for name in ("a-b", "1", "1-zz", "x"):
+        (path / "spool" / f"{name}.body").write_bytes(b"{}")
+
+    assert folder.spool_keys() == []
+    assert (folder.spool_read(key), folder.spool_bytes(key)) == (None, 0)
+    folder.spool_delete(key)
+    assert len(files_in(path)) == 4
+
+
+def test_a_kept_answer_that_is_larger_than_any_is_not_read(folder: ResultFolder, path: Path) -> None:
+    folder.spool_write("1-a", b"{}")
+    with (path / "spool" / "1-a.body").open("wb") as body:
+        body.truncate(1 << 40)
+
+    assert (folder.spool_read("1-a"), folder.spool_bytes("1-a")) == (None, 0)
 
 
 def test_an_input_picture_is_kept_once_and_checked_when_read(folder: ResultFolder, path: Path) -> None:

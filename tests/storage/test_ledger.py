@@ -7,7 +7,7 @@ import pytest
 
 from batchgen.errors import StorageError, UsageError
 from batchgen.storage import schema
-from batchgen.storage.ledger import FILE_NAME, Ledger, open_reader
+from batchgen.storage.ledger import FILE_NAME, MANIFEST, Ledger, open_reader
 
 
 async def test_writes_that_arrive_together_are_each_answered(tmp_path: Path) -> None:
@@ -113,3 +113,120 @@ def test_a_ledger_with_rules_of_somebody_else_is_refused(what: str, tmp_path: Pa
     for read in (lambda: Ledger(tmp_path / FILE_NAME), lambda: open_reader(tmp_path)):
         with pytest.raises(StorageError, match="never made"):
             read()
+
+
+def altered(path: Path, table: str, old: str, new: str) -> None:
+    """The ledger with another text for one of its tables, and the table made by it."""
+    Ledger(path).close()
+    connection = sqlite3.connect(path)
+    (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    assert old in sql
+    connection.execute(f"DROP TABLE {table}")
+    connection.execute(sql.replace(old, new))
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new"),
+    [
+        (
+            "totals",
+            "PRIMARY KEY (scope, currency)",
+            "PRIMARY KEY (scope, currency), UNIQUE(currency) ON CONFLICT REPLACE",
+        ),
+        ("totals", "billed INTEGER NOT NULL DEFAULT 0", "billed INTEGER CHECK (billed < 5)"),
+        ("jobs", "body BLOB NOT NULL", "body BLOB AS (zeroblob(400000000))"),
+        ("meta", "key TEXT", "key TEXT COLLATE NOCASE"),
+    ],
+    ids=["conflict", "check", "generated", "collation"],
+)
+def test_a_table_with_another_constraint_is_refused(table: str, old: str, new: str, tmp_path: Path) -> None:
+    altered(tmp_path / FILE_NAME, table, old, new)
+
+    for read in (lambda: Ledger(tmp_path / FILE_NAME), lambda: open_reader(tmp_path)):
+        with pytest.raises(StorageError, match=f"“{table}” that batchgen never made"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "CREATE UNIQUE INDEX one ON totals(currency)",
+        "CREATE TABLE more(id)",
+        "CREATE VIRTUAL TABLE words USING fts5(text)",
+        "DROP INDEX attempts_again",
+        "PRAGMA user_version = -1",
+        "PRAGMA user_version = 0",
+    ],
+)
+def test_what_stands_beside_the_tables_or_is_missing_is_refused(what: str, tmp_path: Path) -> None:
+    Ledger(tmp_path / FILE_NAME).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute(what)
+    connection.close()
+
+    for read in (lambda: Ledger(tmp_path / FILE_NAME), lambda: open_reader(tmp_path)):
+        with pytest.raises(StorageError, match="damaged"):
+            read()
+
+
+def test_a_ledger_of_an_earlier_version_and_one_with_statistics_are_the_programs_own(tmp_path: Path) -> None:
+    for version in range(1, schema.VERSION + 1):
+        path = tmp_path / f"{version}.sqlite3"
+        connection = sqlite3.connect(path, isolation_level=None)
+        schema.migrate(connection, version)
+        connection.execute("INSERT INTO meta VALUES ('a', 'b')")
+        connection.execute("ANALYZE")
+        connection.close()
+
+        Ledger(path).close()
+
+        connection = sqlite3.connect(path)
+        assert schema.version_of(connection) == schema.VERSION
+        connection.close()
+
+
+def test_a_view_in_the_place_of_the_tasks_holds_nobody_up(tmp_path: Path) -> None:
+    Ledger(tmp_path / FILE_NAME).close()
+    (tmp_path / MANIFEST).write_text("{}\n")
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("DROP TABLE tasks")
+    connection.execute(
+        "CREATE VIEW tasks AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0"
+    )
+    connection.close()
+
+    with pytest.raises(StorageError, match="never made"):
+        open_reader(tmp_path)
+
+
+async def test_a_value_longer_than_any_of_a_ledger_is_not_read(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / FILE_NAME)
+
+    with pytest.raises(StorageError):
+        await ledger.write(lambda connection: connection.execute("SELECT zeroblob(200000000)").fetchone()[0])
+
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ("UPDATE meta SET value = x'00'", "meta.value"),
+        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 'noon', NULL, NULL)", "runs.started_at"),
+        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 9e999, NULL, NULL)", "runs.started_at"),
+        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 1, NULL, 'seven')", "runs.exit_code"),
+    ],
+)
+def test_a_value_of_another_type_than_its_column_is_found(what: str, where: str, tmp_path: Path) -> None:
+    Ledger(tmp_path / FILE_NAME).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("INSERT INTO meta VALUES ('a', 'b')")
+    connection.execute("INSERT INTO runs VALUES ('q', 'j', 'k', '', '', 1, NULL, 0)")
+    sound = schema.misfit_in(connection)
+    connection.execute(what)
+
+    found = schema.misfit_in(connection)
+    connection.close()
+
+    assert (sound, found) == ("", where)

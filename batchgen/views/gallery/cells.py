@@ -4,14 +4,11 @@ Tasks are looked at a few hundred at a time and not kept. A ledger may come from
 taken for what it should be: texts, numbers and records that are none become empty. It refuses to write anything.
 """
 
-import functools
-import importlib
 import itertools
-import json
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -287,7 +284,6 @@ def _cell(task_id: str, record: dict[str, Any], state: str, number: int, shown: 
         "class": "",
         "price": "",
         "inputs": _inputs(params, shown.folder),
-        "recipe": _recipe(record),
     }
     return Cell(task_id, number, places, state, (), now, "", 0, 0, detail)
 
@@ -295,23 +291,6 @@ def _cell(task_id: str, record: dict[str, Any], state: str, number: int, shown: 
 def _meaning(name: str, short: str, job: Job | None) -> str:
     texts = None if job is None else job.variables.get(name)
     return short if texts is None else texts.get(short, short)
-
-
-@functools.cache
-def _recipe_maker() -> Callable[[Mapping[str, Any]], str] | None:
-    try:
-        made: Callable[[Mapping[str, Any]], str] = importlib.import_module("batchgen.spec.recipe").recipe_of
-    except ImportError:
-        return None
-    return made
-
-
-def _recipe(record: Mapping[str, Any]) -> Any:
-    recipe_of = _recipe_maker()
-    try:
-        return recipe_of and json.loads(recipe_of(record), parse_constant=lambda _: None, parse_float=values.finite)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None  # of a record that no run wrote
 
 
 def _inputs(params: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ CELLS_PER_FILE = 5000
 DETAILS_PER_FILE = 250
 _MOST_FLAGS = 30
 """What fits into a number on which scripts work bit by bit."""
-_NO_FIELDS: Mapping[str, Any] = {"params": {}, "extra": {}, "recipe": None}
+_NO_FIELDS: Mapping[str, Any] = {"params": {}, "extra": {}}
 _ABSENT = {"id": "", "text": "–"}
 """The value of a cell on an axis that it has no value on."""
 

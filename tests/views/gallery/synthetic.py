@@ -109,7 +109,6 @@ def _cells(wanted: Wanted, thumbs: dict[tuple[int, int], list[str]]) -> Iterator
             "latency": round(dice.uniform(3, 14), 3), "request_id": f"req-{number:08x}", "at": "2026-03-24T01:20:00Z",
             "attempts": 1, "maybe_billed": 0, "run": "0123456789ab", "bytes": 180_000 + number % 90_000,
             "format": "jpeg", "flags": flags, "message": message, "class": kind, "inputs": {}, "price": "0.35",
-            "recipe": None,
         }  # fmt: skip
         wanted.change(detail)
         yield {

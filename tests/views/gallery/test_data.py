@@ -106,8 +106,8 @@ def test_fields_that_are_nested_too_deep_are_left_out_and_the_rest_is_written() 
     for _ in range(100_000):
         deep = [deep]
     details = Details(written.__setitem__)
-    details.add({"task": "a", "params": {"x": deep}, "extra": {}, "recipe": None})
+    details.add({"task": "a", "params": {"x": deep}, "extra": {}})
 
     details.flush()
 
-    assert call(written["details-0.js"])[1] == [0, [{"task": "a", "params": {}, "extra": {}, "recipe": None}]]
+    assert call(written["details-0.js"])[1] == [0, [{"task": "a", "params": {}, "extra": {}}]]
