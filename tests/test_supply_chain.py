@@ -30,9 +30,14 @@ AUDIT_TOOLS = ROOT / "build" / "audit" / "bin" / "python"
 with_audit_tools = pytest.mark.skipif(not AUDIT_TOOLS.exists(), reason="`make audit` installs what this asks")
 
 
-def pins(name: str) -> dict[str, Requirement]:
+def all_pins(name: str) -> list[Requirement]:
     lines = re.findall(r"^[A-Za-z0-9].*?(?= \\$)", FILES[name].read_text(), re.MULTILINE)
-    return {canonicalize_name(wanted.name): wanted for wanted in map(Requirement, lines)}
+    return list(map(Requirement, lines))
+
+
+def pins(name: str) -> dict[str, Requirement]:
+    """By name; of two for different Pythons the one for this."""
+    return {canonicalize_name(wanted.name): wanted for wanted in sorted(all_pins(name), key=here)}
 
 
 def pin(wanted: Requirement) -> str:

@@ -328,22 +328,21 @@ class _FileEntry:
             if isinstance(value, str):
                 value = from_text(field, value) if self.item.literal or "{" not in value else value
             if field.type in {"picture", "pictures"}:
-                self._refuse_far(value, record)
+                self._refuse_hidden(value, record)
                 value = self._from_here(value)
             params[name] = value
         return {name: params[name] for name in self.table.columns if name in params}
 
-    def _refuse_far(self, value: Any, record: Record) -> None:
-        """Who writes a table does not choose among all pictures of this machine: only the job's own words do."""
+    def _refuse_hidden(self, value: Any, record: Record) -> None:
+        """A picture is what its path says: no link that came with a table leads to another of this machine."""
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, str) or not is_path(item):
                 continue
-            far = Path(item).is_absolute() or ".." in Path(item).parts
-            if far or hidden_target(self.reader.folder / self.up, item) is not None:
-                message = f"the picture {item} lies outside of the folder of {self.item.file}"
-                hint = 'put it beside the table, or write the folder into the job: `image: "/photos/{photo}"`'
+            hidden = hidden_target(self.reader.folder / self.up, item)
+            if hidden is not None:
+                message = f"the picture {item} is a link to {hidden}, which the table does not say"
                 Origin((*self.loc, "file"), self.table.shown, record.line).note(
-                    self.reader.mistakes, harmless(message), hint, kind="far picture"
+                    self.reader.mistakes, harmless(message), "write that path into the table", kind="hidden picture"
                 )
                 return
 

@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.catalog.catalog import load_provider
-from batchgen.spec import checks
-from batchgen.spec.fields import PictureBook
 from batchgen.spec.job import Budget, Job, Limits, ModelUse, Output, PromptFile, Row, Seeds
-from batchgen.spec.mistakes import Mistakes
-from batchgen.spec.prompts import Origin
-from batchgen.spec.schema import MOST_RULES, BudgetItem, LimitsItem
 from batchgen.spec.seeds import LARGEST_SEED, MOST_SEEDS
 from batchgen.spec.shapes import Anything, Each, fits
 from batchgen.spec.task import canonical_json
-from batchgen.spec.yaml_reader import Document
 
 VERSION = 1
 _LONGEST_AMOUNT = 40
@@ -121,6 +115,13 @@ def _check_bounds(job: Job) -> None:
     """The bounds of `schema` and `load`, and all that `Checker` looks at in a job file."""
     everything = [job.seeds, *(row.seeds for row in job.rows if row.seeds is not None)]
     _check_numbers(job, everything)
+    # What reads job files is not loaded by those who never see one.
+    from batchgen.spec import checks
+    from batchgen.spec.fields import PictureBook
+    from batchgen.spec.mistakes import Mistakes
+    from batchgen.spec.prompts import Origin
+    from batchgen.spec.yaml_reader import Document
+
     mistakes = Mistakes(Document("the saved job", ""))
     origins = [Origin((), file=row.place) for row in job.rows]
     pictures = PictureBook(job.path.parent, dict(job.pictures))
@@ -129,6 +130,8 @@ def _check_bounds(job: Job) -> None:
 
 
 def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
+    from batchgen.spec.schema import MOST_RULES, BudgetItem, LimitsItem
+
     good = bool(job.rows and job.models) and len(job.exclude) <= MOST_RULES
     for each in seeds:
         good = good and 1 <= each.count <= MOST_SEEDS and each.renew in {"never", "daily", "weekly"}

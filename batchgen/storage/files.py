@@ -39,7 +39,6 @@ from batchgen.storage.queries import SPOOL_KEY
 from batchgen.storage.recipes import LARGEST_RECIPE, embed, strip
 from batchgen.storage.room import Room
 from batchgen.storage.thumbnails import keep_thumbnails
-from batchgen.storage.walks import walk_to_end
 
 _MAX_NAMES = 1000
 _RESERVE_BYTES = 16 * 1024**2
@@ -126,11 +125,12 @@ class PartFile:
                 self._hash.update(data)
 
     def replace(self, data: bytes) -> None:
-        """Hold `data` instead of what was written."""
+        """Hold `data` instead of what was written: in a new file, since the old one may be on its way to the disk."""
         with self._busy:
             with in_words(self._shown):
-                os.ftruncate(self._open(), 0)
-                os.lseek(self._open(), 0, os.SEEK_SET)
+                os.close(self._open())
+                os.unlink(self.name, dir_fd=self._folder)
+                self._descriptor = create(self.name, self._folder)
             self.bytes = 0
             self._hash = hashlib.sha256() if self._hash else None
         self.write(data)
@@ -257,7 +257,7 @@ class ResultFolder:
                 results = [self._land(item, folders) for item in items]
                 folders.sync()
             landed = [each for each in results if isinstance(each, Landed)]
-            keep_thumbnails(self._root, {each.source_sha256: each.facts.thumbnail for each in landed})
+            keep_thumbnails(self._root, self._parts, {each.source_sha256: each.facts.thumbnail for each in landed})
         except BaseException:
             for item in items:
                 if isinstance(item.data, PartFile):
@@ -384,7 +384,6 @@ class ResultFolder:
                 with self._reading.take(part.bytes):
                     facts = self._checked(item, part, part.content())
             else:
-                part.write(item.data)
                 facts = self._checked(item, part, item.data)
             source_sha256, facts = facts.sha256, dataclasses.replace(facts, sha256=part.sha256 or facts.sha256)
             part.finish()
@@ -396,13 +395,14 @@ class ResultFolder:
         return Landed(item.key, file_name, facts, part.bytes, source_sha256)
 
     def _checked(self, item: Landing, part: PartFile, data: bytes) -> PictureFacts:
-        """The facts about the picture as received, which then carries its recipe in the unfinished file."""
-        facts = check_picture(data, part.sha256, self._decoding, thumbnail=self._thumbnails)
-        if item.recipe and len(data) <= _EMBED_AT_MOST:
-            carrying = embed(data, facts.format, item.recipe, item.words)
-            if carrying is not data:
-                walk_to_end(carrying)
-                part.replace(carrying)
+        """The facts about the picture as received; the unfinished file then holds it with its recipe."""
+        facts = check_picture(data, part.sha256 if part.bytes else None, self._decoding, thumbnail=self._thumbnails)
+        fits = item.recipe and len(data) <= _EMBED_AT_MOST
+        carrying = embed(data, facts.format, item.recipe, item.words) if fits else data
+        if not part.bytes:
+            part.write(carrying)
+        elif carrying is not data:
+            part.replace(carrying)
         return facts
 
     def _final_name(self, item: Landing, part: PartFile, facts: PictureFacts, folders: Folders) -> str:

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from batchgen.storage.walks import PNG_SIGNATURE, PictureFormat
+from batchgen.storage.walks import PNG_SIGNATURE, PictureFormat, walk_to_end
 
 LARGEST_RECIPE = 60_000
 """Bytes: what one segment of a JPEG holds."""
@@ -31,7 +31,10 @@ def embed(data: bytes, kind: PictureFormat, recipe: str, words: str) -> bytes:
     if len(text) > LARGEST_RECIPE:
         return data
     made = {"png": _into_png, "jpeg": _into_jpeg, "webp": _into_webp}[kind](data, text, words[:_WORDS_AT_MOST])
-    return made if made is not None and strip(made) == data else data
+    if made is None or strip(made) != data:
+        return data
+    walk_to_end(made)
+    return made
 
 
 def strip(data: bytes) -> bytes:

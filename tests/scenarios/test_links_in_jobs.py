@@ -62,21 +62,18 @@ def test_a_prompt_that_holds_the_key_is_not_sent_and_not_written_down(
     assert not (tmp_path / "outputs").exists()
 
 
-@pytest.mark.parametrize("path", ["../private/photo.jpg", "ABSOLUTE", "inside/../../private/photo.jpg", "link.jpg"])
-def test_a_table_does_not_choose_pictures_outside_of_its_folder(
-    cli: Cli, sandbox: Server, tmp_path: Path, path: str
-) -> None:
+def test_a_table_does_not_choose_a_picture_by_a_link_that_hides_it(cli: Cli, sandbox: Server, tmp_path: Path) -> None:
     private = tmp_path / "private" / "photo.jpg"
     private.parent.mkdir()
     private.write_bytes(PHOTO.read_bytes())
     job = write_job(tmp_path, "prompts: [{file: t.csv}]\n" + EDIT)
     (job.parent / "link.jpg").symlink_to(private)
-    (job.parent / "t.csv").write_text(f"prompt,image\nmake it night,{path.replace('ABSOLUTE', str(private))}\n")
+    (job.parent / "t.csv").write_text("prompt,image\nmake it night,link.jpg\n")
 
     ran = cli("run", job, base_url=sandbox.base_url)
 
     assert ran.code == 2
-    assert "t.csv:2: the picture" in ran.err
+    assert "t.csv:2: the picture link.jpg is a link to" in ran.err
     assert sandbox.bill()["entries"] == []
 
 

@@ -27,6 +27,7 @@ from batchgen.sandbox.server import Sandbox, start_sandbox
 from batchgen.spec.load import load_job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import FILE_NAME, Ledger
+from batchgen.storage.recipes import strip
 
 from .conftest import KEY, bare_environment
 
@@ -106,7 +107,7 @@ class Bench:
             "SELECT record, file_name FROM pictures JOIN tasks USING (task_id) WHERE pictures.state = 'stored'"
         )
         records = [(json.loads(record), self.folder / name) for record, name in rows]
-        return [(record["prompt"], record["seed"], path.read_bytes()) for record, path in records]
+        return [(record["prompt"], record["seed"], strip(path.read_bytes())) for record, path in records]
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ EXPECTED = {
     **dict.fromkeys(("whole-close", "double-keys", "bom", "rot13", "stale-late"), STORED),
     **dict.fromkeys(("fewer", "more", "both", "b64-prefix", "b64-bare"), STORED),
     **dict.fromkeys(("picture-403-twice", "picture-500-once", "picture-whole-close", "picture-trailing"), STORED),
-    **dict.fromkeys(("picture-black", "picture-same", "picture-wrong-size"), STORED),
+    **dict.fromkeys(("picture-black", "picture-same", "picture-near", "picture-wrong-size"), STORED),
     **dict.fromkeys(("picture-truncated", "picture-cut-chunks", "picture-drip"), WAITING),
     **dict.fromkeys(("picture-cut-close", "picture-endless", "picture-gzip-bomb", "picture-pixel-bomb"), LOST),
     **dict.fromkeys(("picture-redirect-inner", "picture-redirect-file", "picture-redirect-plain"), LOST),

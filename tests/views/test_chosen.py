@@ -150,12 +150,12 @@ def test_a_ledger_that_speaks_nonsense_is_said_in_words(table: str, change: dict
     column, value = next(iter(change.items()))
     folder.ledger.execute(f"UPDATE {table} SET {column} = ?", (value,))
 
-    with pytest.raises(StorageError, match=r"the ledger in .* cannot be read"):
+    with pytest.raises(StorageError, match=r"the ledger .*(cannot be read|never writes)"):
         names(folder, Choice())
 
 
 def test_a_seed_that_no_reader_can_hold_is_said_in_words(folder: Folder) -> None:
     folder.add(1, seed=2**63)
 
-    with pytest.raises(StorageError, match="in a way that no batchgen writes"):
+    with pytest.raises(StorageError, match=r"in a way that (no batchgen|batchgen never) writes"):
         names(folder, Choice())
