@@ -86,7 +86,7 @@ def _renew_gallery(job: Job, options: RunOptions, tasks: int, *, stopped: bool) 
     from batchgen.views.gallery.build import build_gallery
 
     if tasks > (_SHOWN_AT_MOST_WHEN_STOPPED if stopped else _SHOWN_AT_MOST):
-        return f"gallery: not renewed for {tasks:,} tasks; `batchgen gallery {shlex.quote(str(job.path))}` does that"
+        return f"gallery: not renewed for {tasks:,} tasks; `batchgen gallery {shlex.quote(str(job.output.folder))}` does that"
     try:
         page = build_gallery(
             job.output.folder,

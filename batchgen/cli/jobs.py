@@ -131,7 +131,9 @@ def _from_folder(folder: Path, sets: Sequence[str]) -> Job:
     if sets:
         raise UsageError("--set needs the job file, not its output folder", "name the job file")
     # A folder is taken as it lies here: it may have been moved, and a stranger's may name any place.
-    return dataclasses.replace(job, output=dataclasses.replace(job.output, folder=folder.absolute(), of_nights=False))
+    return dataclasses.replace(
+        job, output=dataclasses.replace(job.output, folder=folder.absolute(), of_nights=False, is_named=True)
+    )
 
 
 def parse_only(only: Sequence[str]) -> dict[str, str]:

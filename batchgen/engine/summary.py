@@ -45,7 +45,7 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of a run as a JSON object."""
     counts = _counts(ended.states)
-    job_path = str(job.path)
+    job_path = str(job.output.folder if job.output.is_named else job.path)
     return {
         "job": job.name,
         "job_file": job_path,

@@ -113,6 +113,8 @@ class Output:
     """Whether each run leaves a page to look at, and pictures get thumbnails."""
     embed: bool = True
     """Whether each picture carries its recipe."""
+    is_named: bool = False
+    """Whether the user named this folder and no job file: so do the commands that are advised."""
 
     @property
     def nightly(self) -> bool:

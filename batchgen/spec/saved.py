@@ -52,7 +52,8 @@ _SHAPE = {
     "exclude": [_TEXTS],
     "budgets": [{"images": (None, int), "cost": (None, str), "per": str}],
     "limits": _LIMITS,
-    "output": dict.fromkeys(("folder", "name"), str) | dict.fromkeys(("ascii", "of_nights", "gallery", "embed"), bool),
+    "output": dict.fromkeys(("folder", "name"), str)
+    | dict.fromkeys(("ascii", "of_nights", "gallery", "embed", "is_named"), bool),
     "pictures": _TEXTS,
     "files": [{"path": str, "rows": int, "sent": [str], "variables": [str], "unused": [str]}],
     "warnings": [str],

@@ -80,8 +80,6 @@ def test_a_disk_that_fills_up_in_the_middle_loses_and_doubles_nothing(tmp_path: 
     folder = tmp_path / "outputs" / "foo"
     script = f"""
     $CLI run {job}; echo $?
-    grep -c . $OUT/manifest.jsonl
-    grep -c '"message"' $OUT/report.json
     mount -o remount,nr_inodes=1000 $OUT
     $CLI run {job} --quiet; echo $?
     wc -l < $OUT/manifest.jsonl
@@ -91,7 +89,7 @@ def test_a_disk_that_fills_up_in_the_middle_loses_and_doubles_nothing(tmp_path: 
     # Places for files run out long before bytes do, which is told as "no space left" all the same.
     ran = on_a_disk_of_its_own(tmp_path, folder, "size=2g,nr_inodes=40", script, sandbox.base_url)
 
-    first, _before, _told, second, stored, files = (line.strip() for line in ran.out.split("\n")[:6])
+    first, second, stored, files = ran.out.split()
     assert first == "6"
     assert "the disk is full" in ran.err
     assert "next: Free some space" in ran.err
@@ -105,13 +103,14 @@ def test_another_program_that_fills_the_disk_costs_no_picture(tmp_path: Path, sl
     script = f"""
     $CLI run {job} --quiet & RUN=$!
     until [ -s $OUT/manifest.jsonl ]; do sleep 0.05; done
-    head -c 2000000000 /dev/zero > $OUT/filler 2> /dev/null
+    until mount -o remount,size=$(df -k --output=used $OUT | tail -1 | tr -d ' ')k $OUT 2> /dev/null; do :; done
     wait $RUN; echo $?
-    rm $OUT/filler
+    mount -o remount,size=1200m $OUT
     $CLI run {job} --quiet; echo $?
     wc -l < $OUT/manifest.jsonl
     """
 
+    # Not a byte left from one moment to the next: a file of a gigabyte may be slower to write than the run to end.
     ran = on_a_disk_of_its_own(tmp_path, tmp_path / "outputs" / "foo", "size=1200m", script, slow_sandbox.base_url)
 
     first, second, stored = ran.out.split()

@@ -128,6 +128,18 @@ def test_its_job_and_its_links_reach_no_port_of_this_machine_and_no_inner_host(
     assert "name the job file" in ran.err
 
 
+def test_what_is_advised_names_the_folder_and_not_what_its_job_says(
+    cli: Cli, sandbox: Server, folder: Path, tmp_path: Path
+) -> None:
+    save(folder, packed(saved(folder) | {"path": str(tmp_path / "of a stranger.yaml")}))
+
+    status = cli("status", folder, base_url=sandbox.base_url)
+
+    said = "".join(status.out.split())
+    assert "ofastranger.yaml" not in said
+    assert "".join(f"batchgen run '{folder}'".split()) in said
+
+
 def test_its_sandbox_job_reaches_no_other_port_of_this_machine(cli: Cli, inner: Inner, tmp_path: Path) -> None:
     job = write_job(tmp_path, "provider: sandbox\nprompts: [a lamp]\nmodels: [black-forest-labs/flux.1-dev]\n")
     assert cli("run", job, base_url="").code == 0
