@@ -127,6 +127,7 @@ SECTIONS = {
     "BudgetItem": "budget",
     "LimitsItem": "limits",
     "OutputItem": "output",
+    "LogItem": "log",
 }
 
 
@@ -146,7 +147,7 @@ def test_the_page_lists_exactly_the_keys_of_a_job_file(part: str) -> None:
 def test_every_key_of_a_job_file_stands_in_an_example() -> None:
     shown: dict[str, set[str]] = {part: set() for part in SECTIONS}
     places = {"prompts": "PromptItem", "models": "ModelItem", "budget": "BudgetItem", "provider": "ProviderItem"}
-    places |= {"limits": "LimitsItem", "output": "OutputItem"}
+    places |= {"limits": "LimitsItem", "output": "OutputItem", "log": "LogItem"}
 
     def look(part: str, value: Any) -> None:
         for item in value if isinstance(value, list) else [value]:

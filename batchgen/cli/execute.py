@@ -8,16 +8,17 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.cli.messages import logs_in_words, say, say_error
 from batchgen.clock import RealClock
-from batchgen.engine.run import Control, RunOptions, run
+from batchgen.engine.run import RunOptions, run
+from batchgen.engine.watch import Control
 from batchgen.errors import BatchgenError, Exit, StorageError, UsageError
 from batchgen.events import Listener
 from batchgen.secret import Secret
@@ -25,6 +26,9 @@ from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
 from batchgen.storage.lock import FolderLock
+
+if TYPE_CHECKING:
+    from batchgen.views.run_log import RunLog
 
 _PATIENCE_S = 60.0
 _LEAVE_WITHIN_S = 1.8
@@ -59,26 +63,48 @@ def _opened(job: Job) -> "AbstractContextManager[tuple[ResultFolder, Ledger]]":
     return open_folder(job.output.folder, thumbnails=job.output.gallery)
 
 
-def execute(job: Job, options: RunOptions, display: Display) -> tuple[Exit, dict[str, Any] | None]:
-    """Run a job in this process to its end; its exit code and its report (None when it was cut short)."""
+def execute(
+    job: Job,
+    options: RunOptions,
+    display: Display,
+    *,
+    notes: Sequence[str] = (),
+    listeners: Sequence[Listener] = (),
+) -> tuple[Exit, dict[str, Any] | None]:
+    """Run a job in this process to its end; its exit code and its report (None when it was cut short).
+
+    `notes` stand at the head of its log; `listeners` hear what the display hears.
+    """
     control = Control()
     watchdogs: list[threading.Timer] = []
     _raise_file_limit()
     try:
-        with logs_in_words(Secret(options.key)), _opened(job) as (folder, ledger):
-            report = asyncio.run(_execute(job, options, display, folder, ledger, control, watchdogs))
+        with logs_in_words(Secret(options.key)), _opened(job) as (folder, ledger), _log(job, display, notes) as log:
+            heard: list[Listener] = [*listeners, log]
+            report = asyncio.run(_execute(job, options, display, folder, ledger, control, watchdogs, heard))
             if job.output.gallery and report["error"] is None:
                 line = _renew_gallery(job, options, report["counts"]["tasks"], stopped=control.exit_code is not None)
-                if line.startswith("warning") or not (display.json or display.quiet):
+                log.note(line)
+                if not display.quiet and (line.startswith("warning") or not display.json):
                     say(line)
     except asyncio.CancelledError:
         return control.exit_code or Exit.SIGINT, None
     finally:
         for watchdog in watchdogs:
             watchdog.cancel()
-    if report["error"] is not None and not display.json:
+    if report["error"] is not None and not (display.json or display.quiet):
         say_error(StorageError(**report["error"]))
     return Exit(report["exit_code"]), report
+
+
+@contextmanager
+def _log(job: Job, display: Display, notes: Sequence[str]) -> "Iterator[RunLog]":
+    from batchgen.views.run_log import RunLog
+
+    with RunLog(job.output.folder, job.log, at=RealClock().now(), notes=notes) as log:
+        if log.warning and not display.quiet:
+            say(f"warning: {log.warning}")
+        yield log
 
 
 def _renew_gallery(job: Job, options: RunOptions, tasks: int, *, stopped: bool) -> str:
@@ -120,9 +146,11 @@ async def _execute(
     ledger: Ledger,
     control: Control,
     watchdogs: list[threading.Timer],
+    heard: Sequence[Listener],
 ) -> dict[str, Any]:
     async with _provider(job, options) as connected:
-        with _displayed(display) as listeners, _signals(control, watchdogs):
+        with _displayed(display) as shown, _signals(control, watchdogs):
+            listeners = [*shown, *heard]
             return await run(job, connected, folder, ledger, clock=RealClock(), listeners=listeners, control=control)
 
 

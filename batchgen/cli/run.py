@@ -97,9 +97,12 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
         try:
             codes.add(_run_one(each, ctx.params))
         except BatchgenError as error:
-            if len(ready) == 1:
+            if flags["quiet"]:
+                say(f"{each.job.name}: {error.message}" + (f"; next: {error.hint}" if error.hint else ""))
+            elif len(ready) == 1:
                 raise
-            say_error(error)
+            else:
+                say_error(error)
             codes.add(error.exit_code)
         if codes & {Exit.SIGINT, Exit.SIGTERM}:
             break
@@ -134,7 +137,7 @@ def _options(job: Job, environment: Environment, night: str, flags: dict[str, ob
         rebuy=rebuy,
         drop=drop,
         max_cost=max_cost,
-        deadline=_deadline(flags["deadline"]),
+        deadline=_deadline(flags["deadline"] or job.deadline),
         key=key,
     )
 
@@ -150,7 +153,8 @@ def _run_one(ready: _Ready, flags: dict[str, object]) -> Exit:
             say("nothing was sent")
             return Exit.DONE
     try:
-        exit_code, report = execute(ready.job, ready.options, Display(json=as_json, quiet=quiet))
+        notes = (*ready.environment.notes, *ready.job.warnings)
+        exit_code, report = execute(ready.job, ready.options, Display(json=as_json, quiet=quiet), notes=notes)
     except LockedError as error:
         if flags["if_locked"] == "skip":
             if not quiet:
@@ -202,7 +206,7 @@ def _deadline(text: object) -> float | None:
     seconds = until(str(text), clock.now())
     if seconds is None:
         raise UsageError(
-            f"--deadline {text} is no length of time and no time of day", "write it as --deadline 6h or 06:30"
+            f"the deadline {text} is no length of time and no time of day", "write it as --deadline 6h or 06:30"
         )
     return clock.monotonic() + seconds
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import datetime
+import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from batchgen.api.outcomes import Kind, Outcome, Reach
 from batchgen.engine.context import RunContext
@@ -18,6 +20,15 @@ from batchgen.storage.queries import states_of
 _LOOK_UP_AT_ONCE = 200
 _BACKLOG_PER_CALL = 2
 NOT_FOUND_TO_STOP = 2
+_CHANGING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
+"""Ids and numbers, which differ in messages that say the same."""
+_UNWANTED_CANARIES = 5
+"""Canaries that were refused for their prompt alone, after which the rest goes on."""
+_ALIKE_TO_STOP, _UNWANTED_TO_STOP = 10, 50
+"""Refusals with the same words in a row after which a model is asked no more: all of its tasks would end as failed.
+
+Prompts that a provider does not want lie together more often than others, and say nothing of the model.
+"""
 
 
 class Pool:
@@ -42,6 +53,8 @@ class Pool:
         self._filling = asyncio.Lock()
         self._exhausted = False
         self._not_found = 0
+        self._alike: tuple[str, int] = ("", 0)
+        self._tried_before: set[str] = set()
         self.left_out = 0
         """Tasks whose input picture changed or went."""
         self.failure: Exception | None = None
@@ -53,9 +66,16 @@ class Pool:
             for _ in range(self._count):
                 group.create_task(self._worker())
 
+    async def send_canaries(self, count: int) -> None:
+        """Buy `count` pictures one after another, of tasks that were never tried; stop the model when one is refused."""
+        await self._guarded(self._buy_canaries(count))
+
     async def _worker(self) -> None:
+        await self._guarded(self._buy_one_by_one())
+
+    async def _guarded(self, buying: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._buy_one_by_one()
+            await buying
         except Exception as error:  # noqa: BLE001  # whatever it is, others have paid calls under way
             # They end in peace, and this is raised after them.
             self.failure = self.failure or error
@@ -78,6 +98,36 @@ class Pool:
                 await self._budget_is_full(task, verdict.message)
             elif verdict.declined == "input":
                 self.left_out += 1
+
+    async def _buy_canaries(self, count: int) -> None:
+        unwanted = 0
+        while count and unwanted < _UNWANTED_CANARIES:
+            task = await self._next(untried=True)
+            if task is None:
+                return
+            try:
+                ticket = await self.endpoint.enter()
+            except EndpointStopped:
+                self._ready.appendleft(task)
+                return
+            verdict = await self._make(task, ticket)
+            outcome = verdict.outcome
+            if verdict.next is Next.AGAIN:
+                self._ready.appendleft(task)
+            elif verdict.declined == "budget":
+                await self._budget_is_full(task, verdict.message)
+            elif verdict.declined == "input":
+                self.left_out += 1
+            elif outcome is None or outcome.kind is Kind.UNKNOWN:
+                continue
+            elif outcome.reason == "content_policy":
+                unwanted += 1
+            elif outcome.kind is Kind.BILLED and verdict.usable:
+                count -= 1
+            else:
+                how = "was refused" if outcome.kind is Kind.REFUSED else "brought no picture"
+                self.endpoint.stop(Stop(f"its first picture {how}: {self._words(verdict)}", Exit.UNAVAILABLE))
+                return
 
     async def _budget_is_full(self, task: Task, words: str) -> None:
         """Stop, unless a call in flight may still give its reservation back."""
@@ -112,6 +162,7 @@ class Pool:
             self.endpoint.leave(ticket)
         elif outcome.kind is Kind.BILLED and verdict.usable:
             self._not_found = 0
+            self._alike = ("", 0)
             self.endpoint.succeed(ticket)
         elif outcome.kind in {Kind.BILLED, Kind.UNKNOWN}:
             reason = "answers without a picture" if outcome.kind is Kind.BILLED else "calls without an answer"
@@ -140,6 +191,12 @@ class Pool:
 
     def _refused(self, ticket: Ticket, outcome: Outcome) -> None:
         """A refusal of one task; an unknown model refuses every task alike, so the second one stops the pool."""
+        words = f"{outcome.reason}: {_CHANGING.sub('', outcome.message)}"
+        self._alike = (words, self._alike[1] + 1 if self._alike[0] == words else 1)
+        most = _UNWANTED_TO_STOP if outcome.reason == "content_policy" else _ALIKE_TO_STOP
+        if self._alike[1] >= most:
+            reason = f"{most} refusals in a row with the same words: {self._run.clean(outcome.message)}"
+            self.endpoint.stop(Stop(reason, Exit.UNAVAILABLE))
         self._not_found = self._not_found + 1 if outcome.reason == "not_found" else 0
         if self._not_found >= NOT_FOUND_TO_STOP:
             reason = f"the provider does not know this model or address: {self._run.clean(outcome.message)}"
@@ -164,11 +221,16 @@ class Pool:
         elif self._run.too_late_for(self.use.label):
             self.endpoint.stop(self._run.deadline_stop())
 
-    async def _next(self) -> Task | None:
-        """The next task that is to be bought, in plan order; None when there is none."""
+    async def _next(self, *, untried: bool = False) -> Task | None:
+        """The next task that is to be bought, in plan order, or the next that was never tried; None when there is none."""
         async with self._filling:
             while not self._ready and not self._exhausted and self.endpoint.stopped is None:
                 await self._fill()
+            if untried:
+                first = next((task for task in self._ready if task.task_id not in self._tried_before), None)
+                if first is not None:
+                    self._ready.remove(first)
+                return first
             return self._ready.popleft() if self._ready and self.endpoint.stopped is None else None
 
     async def _fill(self) -> None:
@@ -185,6 +247,8 @@ class Pool:
             state = known.get(task.task_id, "pending")
             if state in self._run.to_buy:
                 self._ready.append(task)
+                if state != "pending":
+                    self._tried_before.add(task.task_id)
 
 
 def retry_after_seconds(retry_after: str, date: str) -> float | None:

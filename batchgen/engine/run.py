@@ -5,7 +5,6 @@ cancelling it. It refuses to know terminals and arguments: it takes values and t
 """
 
 import asyncio
-import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,11 @@ from batchgen import __version__
 from batchgen.api.call import Caller
 from batchgen.api.fetch import Downloader
 from batchgen.clock import Clock
+from batchgen.engine.canary import UNWATCHED_AT_MOST, buy_all
 from batchgen.engine.context import RunContext
 from batchgen.engine.downloads import Downloads
 from batchgen.engine.ending import PoolEnd, exit_codes, reasons
-from batchgen.engine.endpoint import Endpoint, Stop
+from batchgen.engine.endpoint import Endpoint
 from batchgen.engine.inputs import Inputs
 from batchgen.engine.pace import Pace
 from batchgen.engine.pool import Pool
@@ -30,7 +30,8 @@ from batchgen.engine.rows import failure_row
 from batchgen.engine.scopes import calendar_scopes
 from batchgen.engine.space import Space
 from batchgen.engine.summary import Ended, build_report, report_bytes
-from batchgen.errors import BatchgenError, Exit, StorageError, worst
+from batchgen.engine.watch import Control, Watch
+from batchgen.errors import BatchgenError, StorageError, worst
 from batchgen.events import Listener, PoolPlan, PoolState, RunEnded, RunStarted
 from batchgen.secret import Secret
 from batchgen.spec.expand import expand
@@ -42,11 +43,9 @@ from batchgen.storage.ledger import Ledger
 from batchgen.storage.manifest import ManifestWriter, write_failures
 from batchgen.storage.purchases import close_unknown
 from batchgen.storage.queries import failure_rows, mean_latency, states_of, waiting
-from batchgen.storage.runs import end_run, note_pools, start_run
+from batchgen.storage.runs import end_run, note_tasks, start_run
 
 _PLANNED_AT_ONCE = 500
-_NOTE_EVERY_S = 2.0
-_LOOK_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +69,18 @@ class RunOptions:
     """False only downloads what is paid for."""
 
 
-class Control:
-    """The handle by which a signal stops a run: `stop` may be called from a signal handler."""
-
-    def __init__(self) -> None:
-        self._stopping = asyncio.Event()
-        self.exit_code: Exit | None = None
-
-    def stop(self, exit_code: Exit) -> None:
-        """Start nothing new; let what is in flight end."""
-        self.exit_code = self.exit_code or exit_code
-        self._stopping.set()
-
-    async def wait(self) -> None:
-        """Return when the run is to stop."""
-        await self._stopping.wait()
-
-
 @dataclass(slots=True)
 class _Tally:
     """One model's tasks as a run finds them."""
 
     total: int = 0
+    renewed: int = 0
+    """Tasks that are of one night alone."""
     states: dict[str, int] = field(default_factory=dict)
 
-    def add(self, state: str) -> None:
+    def add(self, task: Task, state: str, night: str) -> None:
         self.total += 1
+        self.renewed += bool(night) and task.night == night
         self.states[state] = self.states.get(state, 0) + 1
 
     def count(self, *states: str) -> int:
@@ -153,6 +138,7 @@ class _Run:
         self._endpoints: dict[str, Endpoint] = {}
         self._states: dict[str, PoolState] = {}
         self._tallies: dict[str, _Tally] = {}
+        self._watch = Watch(context, control, self._pools, self._states)
 
     async def execute(self) -> dict[str, Any]:
         run = self._context
@@ -176,6 +162,12 @@ class _Run:
         await self._drop()
         paid_for = await run.ledger.write(waiting)
         await self._count()
+        if self._options.buy:
+            tasks = sum(tally.total for tally in self._tallies.values())
+            renewed = sum(tally.renewed for tally in self._tallies.values())
+            await run.ledger.write(
+                lambda connection: note_tasks(connection, run_id=run.run_id, tasks=tasks, renewed=renewed)
+            )
         say_what_waits(run, paid_for)
         started = self._started_event()
         run.tell(started)
@@ -233,7 +225,7 @@ class _Run:
             ids = [task.task_id for task in chunk]
             known = await self._context.ledger.write(lambda connection, ids=ids: states_of(connection, ids))  # type: ignore[misc]
             for task in chunk:
-                self._tallies[task.label].add(known.get(task.task_id, "pending"))
+                self._tallies[task.label].add(task, known.get(task.task_id, "pending"), self._options.night)
 
     def _started_event(self) -> RunStarted:
         run = self._context
@@ -261,6 +253,14 @@ class _Run:
             concurrency=self._concurrency(),
         )
 
+    def _canaries(self) -> int:
+        """Pictures of each model that come before the rest: one where much is to be bought and the job says nothing."""
+        asked = self._context.job.canary
+        if asked is not None:
+            return asked
+        to_buy = sum(tally.count(*self._context.to_buy) for tally in self._tallies.values())
+        return int(to_buy > UNWATCHED_AT_MOST)
+
     def _concurrency(self) -> int:
         return self._context.job.limits.concurrency or DEFAULT_CONCURRENCY
 
@@ -287,77 +287,14 @@ class _Run:
                 listener=self._pool_listener(use.label),
             )
             self._endpoints[use.label] = endpoint
-            self._pools.append(Pool(run, use, self._tasks(use), endpoint, workers, self._stop_all))
-        beside = [asyncio.create_task(self._watch(downloads)), asyncio.create_task(self._note_pools())]
+            self._pools.append(Pool(run, use, self._tasks(use), endpoint, workers, self._watch.stop_all))
+        beside = [asyncio.create_task(self._watch.watch(downloads)), asyncio.create_task(self._watch.note_pools())]
         try:
-            async with asyncio.TaskGroup() as group:
-                for pool in self._pools:
-                    group.create_task(pool.work())
+            await buy_all(run, self._pools, self._canaries())
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-
-    async def _watch(self, downloads: Downloads) -> None:
-        """Stop buying when the user asks, at the deadline, or when pictures cannot be stored any more."""
-        run = self._context
-        asked = asyncio.create_task(self._control.wait())
-        broken = asyncio.create_task(downloads.broken.wait())
-        late = asyncio.create_task(self._deadline())
-        left = {asked, broken, late}
-        try:
-            while asked in left:
-                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-                if broken in done:
-                    self._stop_all(Stop("pictures cannot be stored", Exit.STORAGE))
-                if late in done:
-                    self._stop_all(run.deadline_stop())
-                if asked in done:
-                    self._stop_all(Stop("stopped by you", self._control.exit_code or Exit.SIGINT))
-                    calls = run.calls_in_flight
-                    waits = (
-                        f"waiting for {calls} call{'s' if calls > 1 else ''} in flight: paid for, so the answer counts"
-                    )
-                    run.warn(f"stopping: {waits if calls else 'no call is in flight'}; again to leave now")
-        finally:
-            for task in (asked, broken, late):
-                task.cancel()
-
-    async def _note_pools(self) -> None:
-        """Keep in the ledger what each model is doing, so that `status` can tell it from another terminal."""
-        noted: list[dict[str, Any]] = []
-        while True:
-            pools = [self._pool_now(pool) for pool in self._pools]
-            if pools != noted:
-                noted = pools
-                with contextlib.suppress(StorageError):  # whoever buys or stores says so
-                    await self._context.ledger.write(
-                        lambda connection, pools=pools: note_pools(connection, self._context.run_id, pools)  # type: ignore[misc]
-                    )
-            await self._context.clock.sleep(_NOTE_EVERY_S)
-
-    def _pool_now(self, pool: Pool) -> dict[str, Any]:
-        label = pool.use.label
-        last = self._states.get(label)
-        return {
-            "label": label,
-            "state": last.state if last else "working",
-            "reason": last.reason if last else "",
-            "until": last.until if last else None,
-            "at_once": pool.endpoint.statistics().limit,
-        }
-
-    async def _deadline(self) -> None:
-        run = self._context
-        if run.deadline is None:
-            await asyncio.Event().wait()
-        else:
-            while (left := run.deadline - run.clock.monotonic()) > 0:
-                await run.clock.sleep(min(left, _LOOK_EVERY_S))  # timers stand still while the machine sleeps
-
-    def _stop_all(self, stop: Stop) -> None:
-        for pool in self._pools:
-            pool.endpoint.stop(stop)
 
     def _pool_listener(self, label: str) -> Callable[[str, str, float | None], None]:
         def listen(state: str, reason: str, seconds: float | None) -> None:
@@ -419,11 +356,14 @@ class _Run:
             exit_code=exit_code,
             reasons=reasons(ends, left_waiting=put_off, failure=failure),
             states=states,
+            night=self._options.night,
             new_stored=downloads.stored,
             error=failure if isinstance(failure, BatchgenError) else None,
         )
         await run.ledger.write(
-            lambda connection: end_run(connection, run_id=run.run_id, exit_code=int(exit_code), at=at)
+            lambda connection: end_run(
+                connection, run_id=run.run_id, exit_code=int(exit_code), reason=ended.reason, at=at
+            )
         )
         day_scopes = calendar_scopes(run.run_id, at + run.job.provider.utc_offset_s)
         report = await run.ledger.write(

@@ -88,6 +88,7 @@ def _last_run(connection: sqlite3.Connection, states: dict[str, dict[str, int]],
         exit_code=_exit(row["exit_code"] or 0),
         reasons=("it is going on now",) if going else () if row["ended_at"] else ("it was killed before its end",),
         states=states,
+        night=row["night"],
     )
 
 

@@ -3,6 +3,7 @@
 Everything comes from the ledger and from how the run's pools ended; money is text with its currency named once.
 """
 
+import calendar
 import datetime
 import shlex
 import sqlite3
@@ -17,10 +18,12 @@ from batchgen.spec.job import Job
 from batchgen.storage.purchases import MILLION
 from batchgen.storage.queries import failure_rows, money
 from batchgen.storage.records import flag_words
+from batchgen.storage.runs import nights_of
 
 _FAILURES_SHOWN = 20
 _RUNS_SHOWN = 10
 _DAYS_SHOWN = 14
+_DAYS_TO_PROJECT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,17 @@ class Ended:
     exit_code: Exit
     reasons: tuple[str, ...]
     states: Mapping[str, Mapping[str, int]]
+    night: str = ""
+    """The date of the night that the run belongs to, where its job has nights."""
     new_stored: int = 0
     """Pictures that the run stored."""
     error: BatchgenError | None = None
     """What broke the run: this machine's disk, as a rule."""
+
+    @property
+    def reason(self) -> str:
+        """Why the run ended before its tasks did, in words; empty when it did not."""
+        return "; ".join(dict.fromkeys(self.reasons))
 
 
 def build_report(
@@ -55,7 +65,7 @@ def build_report(
         "ended_at": _time(ended.ended_at),
         "duration_s": round(ended.duration_s, 3),
         "exit_code": int(ended.exit_code),
-        "reason": "; ".join(dict.fromkeys(ended.reasons)),
+        "reason": ended.reason,
         "error": None if ended.error is None else {"message": ended.error.message, "hint": ended.error.hint},
         "provider": job.identity,
         "play_money": job.provider.play_money,
@@ -64,6 +74,13 @@ def build_report(
         "money": _scope(connection, "life", job.provider.currency),
         "this_run": _scope(connection, f"run:{ended.run_id}", job.provider.currency),
         "by_scope": {scope: _scope(connection, scope, job.provider.currency) for scope in scopes[2:]},
+        "projected_month": _projected(connection, job, scopes, ended.ended_at),
+        "night": ended.night,
+        "not_bought": [
+            {"night": each.night, "tasks": each.not_bought}
+            for each in nights_of(connection, _DAYS_SHOWN)
+            if each.not_bought
+        ],
         "by_run": _by_run(connection, job.provider.currency),
         "by_day": _by_day(connection, job.provider.currency),
         "models": [_model(connection, use.label, use.model.id, ended.states.get(use.label, {})) for use in job.models],
@@ -109,6 +126,26 @@ def _scope(connection: sqlite3.Connection, scope: str, currency: str) -> dict[st
         "reserved": as_money(entry.reserved if entry else 0),
         "other": {name: as_money(other.billed + other.maybe) for name, other in found.items()},
     }
+
+
+def _projected(connection: sqlite3.Connection, job: Job, scopes: tuple[str, ...], now: float) -> str | None:
+    """What the month will cost if it goes on as it began: None before two of its days have cost something.
+
+    The days since the first one that cost something count, whether something was bought on them or not.
+    """
+    currency, month = job.provider.currency, scopes[-1].removeprefix("month:")
+    local = datetime.datetime.fromtimestamp(now + job.provider.utc_offset_s, datetime.UTC)
+    rows = connection.execute(
+        "SELECT MIN(scope) AS first, COUNT(*) AS days, SUM(billed + maybe) AS spent FROM totals"
+        " WHERE scope LIKE ? AND currency = ? AND billed + maybe > 0",
+        (f"day:{month}-%", currency),
+    ).fetchone()
+    if rows["days"] < _DAYS_TO_PROJECT:
+        return None
+    first = datetime.date.fromisoformat(rows["first"].removeprefix("day:"))
+    last_day = calendar.monthrange(local.year, local.month)[1]
+    daily = Decimal(rows["spent"]) / ((local.date() - first).days + 1)
+    return as_money(int(rows["spent"] + daily * (last_day - local.day)))
 
 
 def _by_run(connection: sqlite3.Connection, currency: str) -> list[dict[str, Any]]:

@@ -127,6 +127,15 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """The log that each run leaves in `runs/`; `days` of 0 is no bound."""
+
+    format: Literal["plain", "json"] = "plain"
+    keep: int = 60
+    days: int = 400
+
+
+@dataclass(frozen=True, slots=True)
 class PromptFile:
     """What became of one prompt file's columns: `plan` shows it."""
 
@@ -166,6 +175,11 @@ class Job:
     on_unknown: OnUnknown
     limits: Limits
     output: Output
+    canary: int | None = None
+    """Pictures of each model that are bought before the rest; None leaves it to the size of the job."""
+    deadline: str | None = None
+    """When no call leaves any more, as it was written: a length of time or a time of day."""
+    log: Log = Log()
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Input pictures of the job: absolute path -> SHA-256 of the file's bytes when the job was read."""
     files: tuple[PromptFile, ...] = ()

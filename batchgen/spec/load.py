@@ -14,7 +14,7 @@ from typing import Any
 
 from batchgen.errors import CatalogError, UsageError
 from batchgen.spec import checks, endpoint, matching, messages, names, schema
-from batchgen.spec.durations import seconds_of
+from batchgen.spec.durations import seconds_of, until
 from batchgen.spec.fields import PictureBook, from_text
 from batchgen.spec.files import in_words, read_named
 from batchgen.spec.job import NIGHT, Budget, Job, Limits, ModelUse, Output, Seeds
@@ -23,6 +23,7 @@ from batchgen.spec.prompts import RowReader
 from batchgen.spec.saved import job_from_json, job_to_json
 from batchgen.spec.seeds import MODULUS, parse_seeds, parse_seeds_text
 from batchgen.spec.syntax import but_not
+from batchgen.spec.unattended import log_of
 from batchgen.spec.wording import harmless, nearest, problem
 from batchgen.spec.yaml_reader import LARGEST_FILE, read_yaml
 
@@ -151,6 +152,9 @@ class _Reading:
             on_unknown=parts.on_unknown,
             limits=self._limits(parts.limits, ("limits",)),
             output=self._output(name),
+            canary=parts.canary,
+            deadline=self._deadline(),
+            log=log_of(parts.log),
         )
         hashes: dict[str, str] = {}
         checker = checks.Checker(job, rows.origins, self.model_locs, mistakes, PictureBook(self.path.parent, hashes))
@@ -334,6 +338,18 @@ class _Reading:
             self.mistakes.add(loc, f"`{loc[-1]}` must be {expected}{but_not(value)}", kind="wrong value")
             return None
         return seconds
+
+    def _deadline(self) -> str | None:
+        if self.parts.deadline is None:
+            return None
+        # As it was written: YAML 1.2 takes 06:30 for text, and 3600 for a number of seconds.
+        text = str(self.parts.deadline)
+        text = f"{text}s" if text.replace(".", "", 1).isdigit() else text
+        if until(text, 0.0) is None:
+            expected = "a length of time such as 6h, or a time of day such as 06:30"
+            self.mistakes.add(("deadline",), f"`deadline` must be {expected}{but_not(text)}", kind="wrong value")
+            return None
+        return text
 
     def _output(self, name: str) -> Output:
         item = self.parts.output

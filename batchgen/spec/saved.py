@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.catalog.catalog import load_provider
-from batchgen.spec.job import Budget, Job, Limits, ModelUse, Output, PromptFile, Row, Seeds
+from batchgen.spec.job import Budget, Job, Limits, Log, ModelUse, Output, PromptFile, Row, Seeds
 from batchgen.spec.seeds import LARGEST_SEED, MOST_SEEDS
 from batchgen.spec.shapes import Anything, Each, fits
 from batchgen.spec.task import canonical_json
@@ -54,6 +54,9 @@ _SHAPE = {
     "limits": _LIMITS,
     "output": dict.fromkeys(("folder", "name"), str)
     | dict.fromkeys(("ascii", "of_nights", "gallery", "embed", "is_named"), bool),
+    "canary": (None, int),
+    "deadline": (None, str),
+    "log": {"format": str, "keep": int, "days": int},
     "pictures": _TEXTS,
     "files": [{"path": str, "rows": int, "sent": [str], "variables": [str], "unused": [str]}],
     "warnings": [str],
@@ -79,6 +82,9 @@ def job_to_json(job: Job) -> dict[str, Any]:
         "budgets": [_values(budget) for budget in job.budgets],
         "limits": _values(job.limits),
         "output": _values(job.output),
+        "canary": job.canary,
+        "deadline": job.deadline,
+        "log": _values(job.log),
         "pictures": dict(job.pictures),
         "files": [_values(file) for file in job.files],
         "warnings": list(job.warnings),
@@ -131,7 +137,9 @@ def _check_bounds(job: Job) -> None:
 
 
 def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
-    from batchgen.spec.schema import MOST_RULES, BudgetItem, LimitsItem
+    from batchgen.spec.durations import until
+    from batchgen.spec.schema import MOST_CANARIES, MOST_RULES, BudgetItem, LimitsItem
+    from batchgen.spec.unattended import LogItem
 
     good = bool(job.rows and job.models) and len(job.exclude) <= MOST_RULES
     for each in seeds:
@@ -143,6 +151,9 @@ def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
         good = good and all(0 < wait <= _LONGEST_WAIT_S for wait in waits)
     for budget in job.budgets:
         BudgetItem(images=budget.images, cost=None if budget.cost is None else float(budget.cost), per=budget.per)
+    LogItem(format=job.log.format, keep=job.log.keep, days=job.log.days)
+    good = good and 0 <= (job.canary or 0) <= MOST_CANARIES
+    good = good and (job.deadline is None or until(job.deadline, 0.0) is not None)
     if not good or job.on_unknown not in {"retry", "hold"}:
         raise ValueError("a number out of its bounds")
 
@@ -176,6 +187,9 @@ def _job(data: Mapping[str, Any]) -> Job:
         on_unknown=data["on_unknown"],
         limits=Limits(**data["limits"]),
         output=Output(**{**data["output"], "folder": Path(data["output"]["folder"])}),
+        canary=data.get("canary"),
+        deadline=data.get("deadline"),
+        log=Log(**data.get("log", {})),
         pictures=data["pictures"],
         files=tuple(_prompt_file(file) for file in data["files"]),
         warnings=tuple(data["warnings"]),

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.syntax import but_not
+from batchgen.spec.unattended import LogItem
 from batchgen.spec.wording import MOST_PROBLEMS, listed, nearest
 from batchgen.spec.yaml_reader import Document
 
@@ -21,6 +22,7 @@ DEFAULT_PROVIDER = "modelverse"
 DEFAULT_NAME = "{prompt_id}/{model}-{seed}-{id}"
 
 
+MOST_CANARIES = 1_000
 MOST_RULES = 1_000
 """Of `exclude`: every task is held against each of them."""
 
@@ -221,6 +223,16 @@ class JobFile(_Strict):
     )
     limits: LimitsItem = Field(default=LimitsItem(), description="Bounds for the whole run.")
     output: OutputItem = Field(default=OutputItem(), description="The output folder and the names of files in it.")
+    canary: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_CANARIES,
+        description="Pictures of each model that are bought before the rest; 1 for jobs over 100 tasks, 0 for none.",
+    )
+    deadline: Duration | None = Field(
+        default=None, description="Start no call that is unlikely to end by then: a length (6h) or a time (06:30)."
+    )
+    log: LogItem = Field(default=LogItem(), description="What each run writes down in `runs/`.")
 
 
 def editor_schema() -> dict[str, Any]:
@@ -239,6 +251,7 @@ def known_keys() -> frozenset[str]:
         BudgetItem,
         LimitsItem,
         OutputItem,
+        LogItem,
     )
     return frozenset(key for part in parts for key in part.model_fields)
 

@@ -4,9 +4,13 @@ import hashlib
 import json
 import sqlite3
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 from batchgen.storage.purchases import dump_json
+from batchgen.storage.schema import version_of
+
+_COUNTED_SINCE = 3
 
 _JOB_AT_MOST = 32 * 1024 * 1024
 """Bytes of one resolved job that is read back: some ninety thousand prompts. Larger ones need their job file."""
@@ -49,9 +53,56 @@ def noted_pools(connection: sqlite3.Connection, run_id: str) -> list[dict[str, A
     return list(noted["pools"]) if noted.get("run_id") == run_id else []
 
 
-def end_run(connection: sqlite3.Connection, *, run_id: str, exit_code: int, at: float) -> None:
-    """Note how a run ended. A run without an end was killed."""
-    connection.execute("UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?", (at, exit_code, run_id))
+def note_tasks(connection: sqlite3.Connection, *, run_id: str, tasks: int, renewed: int) -> None:
+    """Note how many tasks a run is asked for, and how many of them no other night has, whatever becomes of them."""
+    connection.execute("UPDATE runs SET tasks = ?, renewed = ? WHERE run_id = ?", (tasks, renewed, run_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What became of the tasks that belong to one night alone."""
+
+    night: str
+    """Its date, `2026-05-03`; the first one of a week for seeds that renew weekly."""
+    asked: int
+    bought: int
+    """Tasks that were sent to their end: stored, waiting, refused for good, or of unknown outcome."""
+
+    @property
+    def not_bought(self) -> int:
+        """Tasks that were asked for and never bought; a later night does not buy them."""
+        return max(0, self.asked - self.bought)
+
+
+def nights_of(connection: sqlite3.Connection, latest: int | None = None) -> list[Night]:
+    """The nights with renewed seeds that a folder has seen, the last one first; at most `latest` of them.
+
+    Nothing for a ledger older than version 3, which did not count them.
+    """
+    if version_of(connection) < _COUNTED_SINCE:
+        return []
+    asked = connection.execute(
+        "SELECT night, MAX(renewed) AS asked FROM runs WHERE night != '' AND renewed > 0"
+        " GROUP BY night ORDER BY night DESC LIMIT ?",
+        (-1 if latest is None else latest,),
+    ).fetchall()
+    if not asked:
+        return []
+    bought = dict.fromkeys((row["night"] for row in asked), 0)
+    # One pass over all tasks: a night is a part of their records, which no index knows.
+    rows = connection.execute(
+        "SELECT json_extract(record, '$.night') AS night, COUNT(*) AS number FROM tasks"
+        " WHERE state NOT IN ('pending', 'sending') AND json_valid(record) GROUP BY 1"
+    )
+    bought |= {row["night"]: row["number"] for row in rows if row["night"] in bought}
+    return [Night(row["night"], row["asked"], bought[row["night"]]) for row in asked]
+
+
+def end_run(connection: sqlite3.Connection, *, run_id: str, exit_code: int, reason: str, at: float) -> None:
+    """Note how a run ended, and why it did before its tasks. A run without an end was killed."""
+    connection.execute(
+        "UPDATE runs SET ended_at = ?, exit_code = ?, reason = ? WHERE run_id = ?", (at, exit_code, reason, run_id)
+    )
 
 
 def last_job(connection: sqlite3.Connection) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import sqlite3
 
 from batchgen.outside import clean
 
-VERSION = 2
+VERSION = 3
 
 _V1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -62,7 +62,14 @@ CREATE INDEX pictures_by_kin ON pictures(kin) WHERE kin != '';
 """
 """What pictures look like, for near duplicates: `look` as signed 64 bits, `kin` equal where only the seed differs."""
 
-_MIGRATIONS = (_V1, _V2)
+_V3 = """
+ALTER TABLE runs ADD COLUMN tasks INTEGER;
+ALTER TABLE runs ADD COLUMN renewed INTEGER;
+ALTER TABLE runs ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+"""
+"""What each run was asked for: tasks, how many of them are its night's alone, and why it ended before they did."""
+
+_MIGRATIONS = (_V1, _V2, _V3)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

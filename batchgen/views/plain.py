@@ -21,7 +21,7 @@ from batchgen.events import (
     TaskFailed,
 )
 from batchgen.outside import clean
-from batchgen.views.report import endings, flag_line, headline, money_line, next_commands
+from batchgen.views.report import endings, flag_line, headline, money_line, month_line, next_commands, night_line
 from batchgen.views.stream import LineWriter
 from batchgen.views.tally import Snapshot, Tally, Wait
 from batchgen.views.text import about, clock_time, count, eta, money, seconds, speed
@@ -34,15 +34,17 @@ _REMEMBERED = 10_000
 class PlainLines:
     """A listener that writes one run's course to a text stream, each line after the local time.
 
-    A stream that is closed or not read never disturbs the run.
+    A stream that is closed or not read never disturbs the run. After `troubles_shown` lines about single tasks the rest
+    of them is counted only.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, troubles_shown: int = _TROUBLES_SHOWN) -> None:
         self._lines = LineWriter(stream)
         self._tally = Tally()
         self._last_at: float | None = None
         self._said: set[str] = set()
         self._troubles = 0
+        self._troubles_shown = troubles_shown
 
     def __call__(self, event: Event) -> None:
         """Take one event and write what it makes due."""
@@ -105,9 +107,9 @@ class PlainLines:
         self._once(event.at, key, wait.sentence(event.at))
 
     def _trouble(self, at: float, key: str, words: str) -> None:
-        if self._troubles < _TROUBLES_SHOWN and self._once(at, key, words):
+        if self._troubles < self._troubles_shown and self._once(at, key, words):
             self._troubles += 1
-            if self._troubles == _TROUBLES_SHOWN:
+            if self._troubles == self._troubles_shown:
                 self._put(at, "more of this is counted here and listed in failures.jsonl")
 
     def _once(self, at: float, key: str, line: str) -> bool:
@@ -165,7 +167,8 @@ def progress_line(snapshot: Snapshot) -> str:
 def end_line(report: Mapping[str, Any]) -> str:
     """How the run ended, what it cost, what is missing and the command that deals with the worst of it."""
     missing = endings(report)
-    parts = [headline(report), money_line(report), *(words for words, _ in missing), flag_line(report)]
+    parts = [headline(report), money_line(report), month_line(report), *(words for words, _ in missing)]
+    parts += [night_line(report), flag_line(report)]
     commands = [command for _, command in missing] or next_commands(report)
     parts += [f"next: {command}" for command in commands[:1]]
     return "; ".join(filter(None, parts))

@@ -16,6 +16,7 @@ from batchgen.views.text import count, decimal, duration, money
 
 _EXAMPLES = 5
 _UNKNOWN_SHOWN = 10
+_NIGHTS_SHOWN = 3
 _ENDED: dict[int, str] = {
     Exit.DONE: "finished",
     Exit.TASKS_FAILED: "finished, but not everything could be made",
@@ -113,6 +114,29 @@ def money_line(report: Mapping[str, Any]) -> str:
     line += _positive(sums.get("maybe_billed"), currency, "maybe billed")
     line += _positive(sums.get("reserved"), currency, "reserved")
     return line + (" (sandbox: nothing is billed)" if report.get("play_money") else "")
+
+
+def month_line(report: Mapping[str, Any]) -> str:
+    """What this month has cost so far and will if it goes on so; empty before that can be said."""
+    projected = report.get("projected_month")
+    if projected is None:
+        return ""
+    currency = clean(report.get("currency", ""), 8)
+    scopes: Mapping[str, Mapping[str, Any]] = report.get("by_scope") or {}
+    nothing: Mapping[str, Any] = {}
+    so_far = next((sums for scope, sums in scopes.items() if scope.startswith("month:")), nothing)
+    maybe = _positive(so_far.get("maybe_billed"), currency, "maybe billed")
+    return f"{money(so_far.get('spent'), currency)} this month{maybe}, {money(projected, currency)} at this rate by its end"
+
+
+def night_line(report: Mapping[str, Any]) -> str:
+    """How many tasks of which nights were not bought, which later nights do not make up for; or the empty text."""
+    nights: Sequence[Mapping[str, Any]] = report.get("not_bought") or ()
+    if not nights:
+        return ""
+    shown = [f"{count(int(each['tasks']), 'task')} of {clean(each['night'], 10)}" for each in nights[:_NIGHTS_SHOWN]]
+    more = f" and {len(nights) - len(shown)} earlier nights" if len(nights) > len(shown) else ""
+    return f"not bought: {', '.join(shown)}{more}; later nights do not buy them, `--night DATE` does"
 
 
 def _positive(value: Any, currency: str, words: str) -> str:
@@ -217,6 +241,7 @@ def next_commands(report: Mapping[str, Any]) -> list[str]:
 def summary_lines(report: Mapping[str, Any]) -> list[str]:
     """The end of a run in plain text: what happened, what it cost, what is missing with its command, what to look at."""
     lines = [headline(report), f"  {money_line(report)}"]
+    lines.extend(f"  {line}" for line in [month_line(report), night_line(report)] if line)
     missing = endings(report)
     width = max((len(words) for words, _ in missing), default=0)
     lines.extend(f"  {words.ljust(width)}  {command}" for words, command in missing)

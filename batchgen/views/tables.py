@@ -19,7 +19,9 @@ from batchgen.views.report import (
     flag_line,
     headline,
     money_line,
+    month_line,
     next_commands,
+    night_line,
     pool_lines,
     spending_line,
     status_line,
@@ -135,7 +137,8 @@ def _page(report: Mapping[str, Any], head: str, notes: list[str], spending: str 
         lines += [*_missing(report, width), *(Text(note, style="yellow") for note in notes)]
         listed = [*unknown_lines(report), *failure_lines(report)]
         lines += [Padding(Text(line), (0, 0, 0, 4), expand=False) for line in listed]
-        lines += [Text(line, style="yellow") for line in [flag_line(report)] if line]
+        lines += [Text(line) for line in [month_line(report)] if line]
+        lines += [Text(line, style="yellow") for line in [night_line(report), flag_line(report)] if line]
         lines.append(Text(f"pictures are in {clean(report.get('folder', ''), 1000)}"))
         for command in next_commands(report):
             lines += command_lines(command, width)

@@ -113,6 +113,11 @@ def date(at: float) -> str:
     return time.strftime("%a %d %b %H:%M", time.localtime(at))
 
 
+def full_date(at: float) -> str:
+    """The local day and time of `at` with its zone, for what is read months later: `2026-11-27 22:10:03 +0800`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(at))
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """`1 picture`, `2 pictures`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"

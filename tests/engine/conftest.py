@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from batchgen.clock import RealClock
-from batchgen.engine.run import Control, RunOptions, run
+from batchgen.engine.run import RunOptions, run
+from batchgen.engine.watch import Control
 from batchgen.events import Event, Listener
 from batchgen.sandbox.options import SandboxOptions
 from batchgen.sandbox.server import Sandbox, start_sandbox

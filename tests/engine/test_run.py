@@ -3,7 +3,7 @@ import json
 import sqlite3
 
 from batchgen.engine.downloads import TRIES
-from batchgen.engine.run import Control
+from batchgen.engine.watch import Control
 from batchgen.errors import Exit
 from batchgen.events import CallSent, Event, PictureDelayed, PictureGone, PictureStored, RunEnded, RunStarted
 from batchgen.sandbox.faults import parse_faults

@@ -105,7 +105,7 @@ def test_4_a_provider_that_cannot_be_reached(cli: Cli, tmp_path: Path) -> None:
 def test_4_a_deadline(cli: Cli, slow_sandbox: Server, tmp_path: Path) -> None:
     job = write_job(tmp_path, "prompts: [a lamp]\nseeds: {count: 400}\n" + DEV + "limits: {concurrency: 2}\n")
 
-    ran = cli("run", job, "--deadline", "2s", base_url=slow_sandbox.base_url)
+    ran = cli("run", job, "--deadline", "5s", base_url=slow_sandbox.base_url)
 
     counts = report(tmp_path / "outputs" / "foo")["counts"]
     assert ran.code == 4

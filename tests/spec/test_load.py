@@ -217,7 +217,7 @@ def test_a_file_that_is_not_there_is_a_usage_error_that_names_the_nearest(tmp_pa
         ("prompts: ['{s}']\nvars: {s: [ink, oil]}\nexclude: [{s: oyl}]", "did you mean oil"),
         ("prompts: [a]\noutput: {name: '{idd}'}", "did you mean {id}"),
         ("prompts: [a]\nprovider: modelvers", "did you mean modelverse"),
-        ("prompts: [a]\ncanary: true", "there is no key `canary`"),
+        ("prompts: [a]\ncanary: true", "`canary` must be a whole number"),
         ("prompts: [{prompt: a, params: {image: no.png}}]", "cannot read the picture no.png: there is no such file"),
         ("prompts: [{prompt: a, params: {image: 'data:image/png;base64,!!'}}]", "with the whole picture in it"),
         ("prompts: [{prompt: a, seeds: 3}]", "did you mean `seed`"),

@@ -213,16 +213,16 @@ async def test_a_value_longer_than_any_of_a_ledger_is_not_read(tmp_path: Path) -
     ("what", "where"),
     [
         ("UPDATE meta SET value = x'00'", "meta.value"),
-        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 'noon', NULL, NULL)", "runs.started_at"),
-        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 9e999, NULL, NULL)", "runs.started_at"),
-        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 1, NULL, 'seven')", "runs.exit_code"),
+        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 'noon', NULL, NULL, NULL, NULL, '')", "runs.started_at"),
+        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 9e999, NULL, NULL, NULL, NULL, '')", "runs.started_at"),
+        ("INSERT INTO runs VALUES ('r', 'j', 'k', '', '', 1, NULL, 'seven', NULL, NULL, '')", "runs.exit_code"),
     ],
 )
 def test_a_value_of_another_type_than_its_column_is_found(what: str, where: str, tmp_path: Path) -> None:
     Ledger(tmp_path / FILE_NAME).close()
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     connection.execute("INSERT INTO meta VALUES ('a', 'b')")
-    connection.execute("INSERT INTO runs VALUES ('q', 'j', 'k', '', '', 1, NULL, 0)")
+    connection.execute("INSERT INTO runs VALUES ('q', 'j', 'k', '', '', 1, NULL, 0, NULL, NULL, '')")
     sound = schema.misfit_in(connection)
     connection.execute(what)
 
