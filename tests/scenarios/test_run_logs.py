@@ -105,3 +105,14 @@ def test_a_folder_of_logs_that_is_none_is_said_and_the_run_goes_on(
     assert ran.code == 0
     assert "this run leaves no log" in ran.err
     assert [path.name for path in elsewhere.iterdir()] == ["2019-01-01T000000Z.log"]
+
+
+def test_one_line_of_a_quiet_recovery_that_could_not_fetch_all(cli: Cli, sandbox: Server, tmp_path: Path) -> None:
+    job = write_job(tmp_path, "prompts: ['a lamp [[fault:400]]']\n" + DEV)
+    assert cli("run", job, base_url=sandbox.base_url).code == 3
+
+    ran = cli("recover", job, "--quiet", base_url=sandbox.base_url)
+
+    assert ran.code == 3
+    assert ran.err.count("\n") == 1
+    assert "1 refused, not billed" in ran.err
