@@ -12,6 +12,7 @@ import click
 
 from batchgen.cli.environment import Environment, check_authorities, check_saved, read_environment
 from batchgen.errors import BatchgenError, JobError, StorageError, UsageError
+from batchgen.outside import clean
 from batchgen.spec.job import DEFAULT_CONCURRENCY, Job
 
 if TYPE_CHECKING:
@@ -234,3 +235,17 @@ def _plan_states(states: dict[str, str], job: Job, retry: Sequence[str], drop: S
     words |= dict.fromkeys(retry, "new") | ({"held": "new", "sending": "new"} if "unknown" in retry else {})
     words |= {"unknown": "lost", "held": "lost", "sending": "lost"} if "unknown" in drop else {}
     return {task_id: words.get(state, state) for task_id, state in states.items()}
+
+
+def seconds_until(deadline: str) -> float:
+    """How far away a deadline is that was typed as a length or a time of day. Raises UsageError."""
+    from batchgen.clock import RealClock
+    from batchgen.spec.durations import until
+
+    seconds = until(deadline, RealClock().now())
+    if seconds is None:
+        raise UsageError(
+            f"the deadline {clean(deadline)} is no length of time and no time of day",
+            "write it as --deadline 6h or 06:30",
+        )
+    return seconds

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from batchgen import __version__
-from batchgen.cli.messages import say, say_error
+from batchgen.cli.messages import say, say_error, say_in_one_line
 from batchgen.errors import BatchgenError, Exit, StorageError
 from batchgen.outside import clean
 
@@ -41,7 +41,13 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("export", "hand the stored pictures on: tables, data sets, sheets"),
         ),
     ),
-    ("keep house", (("verify", "check every stored picture against the ledger"),)),
+    (
+        "keep house",
+        (
+            ("schedule", "a timer or a crontab line for a nightly run"),
+            ("verify", "check every stored picture against the ledger"),
+        ),
+    ),
     (
         "set up",
         (
@@ -122,6 +128,8 @@ def _let_go_of_closed_streams() -> None:
 
 
 def _run(arguments: list[str] | None) -> Exit | int:
+    # Whoever asked for quiet gets one line also for what keeps a verb from starting: cron mails it.
+    quiet = "--quiet" in (sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = cli.main(args=arguments, prog_name="batchgen", standalone_mode=False)
         return result if isinstance(result, int) else Exit.DONE
@@ -132,13 +140,13 @@ def _run(arguments: list[str] | None) -> Exit | int:
         say(error.format_message())
         return Exit.USAGE
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
+        context = None if quiet else getattr(error, "ctx", None)
         if context is not None:
             say(context.get_usage())
         say(f"batchgen: {error.format_message()}")
         return Exit.USAGE
     except BatchgenError as error:
-        say_error(error)
+        (say_in_one_line if quiet else say_error)(error)
         return error.exit_code
     except KeyboardInterrupt:
         say("stopped")

@@ -3,6 +3,7 @@
 What libraries log on their own goes through here, too, without anything that a server sent and without a traceback.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.errors import BatchgenError
+from batchgen.errors import BatchgenError, JobError
 from batchgen.outside import clean, printable
 from batchgen.secret import Secret, without_signatures
 
@@ -28,6 +29,18 @@ def say_error(error: BatchgenError) -> None:
     say(error.message if "\n" in error.message else f"batchgen: {error.message}")
     if error.hint:
         say(f"  next: {error.hint}")
+
+
+def say_in_one_line(error: BatchgenError, about: str = "") -> None:
+    """An error for whoever asked for quiet: one line, whatever there is to say of it."""
+    text, hint = error.message, error.hint
+    if isinstance(error, JobError) and error.problems:
+        first, *others = error.problems
+        text, hint = str(dataclasses.replace(first, hint="")), first.hint or hint
+        text += f" (and {len(others):,} more)" if others else ""
+    first_line, *more = text.splitlines() or [""]
+    words = f"{about or 'batchgen'}: {first_line}{' …' if more else ''}"
+    say(f"{words}; next: {hint}".replace("\n", " ") if hint else words)
 
 
 @contextmanager

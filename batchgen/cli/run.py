@@ -19,9 +19,10 @@ from batchgen.cli.jobs import (
     open_job_of_night,
     parse_only,
     plan_of,
+    seconds_until,
     set_option,
 )
-from batchgen.cli.messages import say, say_error
+from batchgen.cli.messages import say, say_error, say_in_one_line
 from batchgen.errors import BatchgenError, Exit, LockedError, UsageError, worst
 from batchgen.spec.job import Job
 
@@ -98,7 +99,7 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
             codes.add(_run_one(each, ctx.params))
         except BatchgenError as error:
             if flags["quiet"]:
-                say(f"{each.job.name}: {error.message}" + (f"; next: {error.hint}" if error.hint else ""))
+                say_in_one_line(error, each.job.name)
             elif len(ready) == 1:
                 raise
             else:
@@ -198,17 +199,8 @@ def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> boo
 def _deadline(text: object) -> float | None:
     """When it is, on the clock that only goes forward: the same for every job of the command."""
     from batchgen.clock import RealClock
-    from batchgen.spec.durations import until
 
-    if text is None:
-        return None
-    clock = RealClock()
-    seconds = until(str(text), clock.now())
-    if seconds is None:
-        raise UsageError(
-            f"the deadline {text} is no length of time and no time of day", "write it as --deadline 6h or 06:30"
-        )
-    return clock.monotonic() + seconds
+    return None if text is None else RealClock().monotonic() + seconds_until(str(text))
 
 
 def _amount(text: object) -> Decimal | None:

@@ -74,7 +74,7 @@ def test_2_a_mistake_on_the_command_line(cli: Cli, sandbox: Server, tmp_path: Pa
     both = cli("run", job, "--retry", "unknown", "--drop", "unknown", base_url=sandbox.base_url)
 
     assert (soon.code, both.code) == (2, 2)
-    assert "--deadline soon is no length of time and no time of day" in soon.err
+    assert "the deadline soon is no length of time and no time of day" in soon.err
     assert "write it as --deadline 6h or 06:30" in soon.err
     assert "--retry unknown buys again what --drop unknown closes" in both.err
     assert sandbox.bill()["requests"] == 0

@@ -54,6 +54,25 @@ def test_one_line_of_a_quiet_run_that_cannot_begin(cli: Cli, tmp_path: Path) -> 
     assert "; next: " in ran.err
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("seedz: 3\n", 2, "seedz"),
+        ("seedz: 3\nmodles: 4\n", 2, "(and 1 more)"),
+        ("", 7, "MODELVERSE_API_KEY is not set; next: "),
+    ],
+)
+def test_one_line_of_what_cannot_be_read_or_paid(cli: Cli, tmp_path: Path, text: str, code: int, line: str) -> None:
+    job = write_job(tmp_path, "prompts: [a lamp]\n" + DEV + text)
+
+    ran = cli("run", job, "--quiet", key="")
+    mistyped = cli("run", job, "--quiet", "--lmit", "3")
+
+    assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1)
+    assert line in ran.err
+    assert (mistyped.code, mistyped.err.count("\n")) == (2, 1)
+
+
 def test_events_as_json_lines_where_the_job_asks_for_them(cli: Cli, sandbox: Server, tmp_path: Path) -> None:
     job = write_job(tmp_path, "prompts: [a lamp]\nlog: {format: json}\n" + DEV)
 
