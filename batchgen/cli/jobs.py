@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -249,3 +250,18 @@ def seconds_until(deadline: str) -> float:
             "write it as --deadline 6h or 06:30",
         )
     return seconds
+
+
+def last_success_in(folder: Path) -> float | None:
+    """When a run in this output folder last ended well (UTC seconds since the epoch); None for never, and for no ledger."""
+    from batchgen.storage.ledger import open_reader
+    from batchgen.storage.runs import last_success
+
+    try:
+        reader = open_reader(folder)
+        if reader is None:
+            return None
+        with closing(reader):
+            return last_success(reader)
+    except (BatchgenError, sqlite3.Error):  # whoever needs the ledger will say so
+        return None

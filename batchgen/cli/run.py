@@ -2,10 +2,12 @@
 
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +30,8 @@ from batchgen.spec.job import Job
 
 if TYPE_CHECKING:
     from batchgen.engine.run import RunOptions
+    from batchgen.events import Listener
+    from batchgen.views.metrics import MetricsFile
 
 _ASK_ABOVE = Decimal(5)
 _RETRY = ("failed", "expired", "lost", "unknown")
@@ -67,6 +71,7 @@ Examples:
     "--json", "as_json", is_flag=True, default=False, help="One JSON event a line on stdout; the last is the report."
 )
 @click.option("--quiet", is_flag=True, default=False, help="Say nothing on success, one line otherwise.")
+@click.option("--metrics", metavar="FILE", help="Keep a Prometheus text file up to date, such as …/batchgen.prom.")
 @click.option("--yes", is_flag=True, default=False, help="Do not ask before spending.")
 @click.option(
     "--if-locked", type=click.Choice(["fail", "skip"]), default="fail", help="What to do when another run is going."
@@ -94,19 +99,20 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
         for path, job, environment, night in opened
     ]
     codes: set[Exit] = set()
-    for each in ready:
-        try:
-            codes.add(_run_one(each, ctx.params))
-        except BatchgenError as error:
-            if flags["quiet"]:
-                say_in_one_line(error, each.job.name)
-            elif len(ready) == 1:
-                raise
-            else:
-                say_error(error)
-            codes.add(error.exit_code)
-        if codes & {Exit.SIGINT, Exit.SIGTERM}:
-            break
+    with _metrics(flags["metrics"], quiet=bool(flags["quiet"])) as metrics:
+        for each in ready:
+            try:
+                codes.add(_run_one(each, ctx.params, metrics))
+            except BatchgenError as error:
+                if flags["quiet"]:
+                    say_in_one_line(error, each.job.name)
+                elif len(ready) == 1:
+                    raise
+                else:
+                    say_error(error)
+                codes.add(error.exit_code)
+            if codes & {Exit.SIGINT, Exit.SIGTERM}:
+                break
     return worst(codes)
 
 
@@ -143,7 +149,41 @@ def _options(job: Job, environment: Environment, night: str, flags: dict[str, ob
     )
 
 
-def _run_one(ready: _Ready, flags: dict[str, object]) -> Exit:
+@contextmanager
+def _metrics(file: object, *, quiet: bool) -> "Iterator[MetricsFile | None]":
+    if file is None:
+        yield None
+        return
+    from batchgen.views.metrics import MetricsFile
+
+    with MetricsFile(Path(str(file))) as metrics:
+        yield metrics
+    if metrics.warning and not quiet:
+        say(f"warning: {metrics.warning}")
+
+
+def _run_one(ready: _Ready, flags: dict[str, object], metrics: "MetricsFile | None") -> Exit:
+    """One job of the command, and the file of metrics with it."""
+    if metrics is None:
+        return _made(ready, flags, ())[0]
+    from batchgen.cli.jobs import last_success_in
+    from batchgen.clock import RealClock
+
+    metrics.begin(ready.job.name, last_success_in(ready.job.output.folder))
+    try:
+        exit_code, report = _made(ready, flags, (metrics,))
+    except BatchgenError as error:
+        metrics.end(int(error.exit_code), RealClock().now())
+        raise
+    if report is not None or exit_code is not Exit.DONE:  # else it was skipped, and another run has its own file
+        metrics.end(int(exit_code), RealClock().now())
+    return exit_code
+
+
+def _made(
+    ready: _Ready, flags: dict[str, object], listeners: "Sequence[Listener]"
+) -> tuple[Exit, dict[str, Any] | None]:
+    """Its exit code, and its report unless it was skipped, declined or left at once."""
     from batchgen.cli.execute import Display, execute
 
     quiet, as_json = bool(flags["quiet"]), bool(flags["as_json"])
@@ -152,25 +192,26 @@ def _run_one(ready: _Ready, flags: dict[str, object]) -> Exit:
             say(line)
         if not _confirmed(ready.job, ready.options, flags):
             say("nothing was sent")
-            return Exit.DONE
+            return Exit.DONE, None
     try:
         notes = (*ready.environment.notes, *ready.job.warnings)
-        exit_code, report = execute(ready.job, ready.options, Display(json=as_json, quiet=quiet), notes=notes)
+        display = Display(json=as_json, quiet=quiet)
+        exit_code, report = execute(ready.job, ready.options, display, notes=notes, listeners=listeners)
     except LockedError as error:
         if flags["if_locked"] == "skip":
             if not quiet:
                 say(f"skipped: {error.message}")
-            return Exit.DONE
+            return Exit.DONE, None
         raise
     if report is None:
         named = shlex.quote(str(ready.path))
         say(f"left at once; see `batchgen status {named}`, go on with `batchgen run {named}`")
-        return exit_code
+        return exit_code, None
     if quiet and not as_json and exit_code is not Exit.DONE:
         from batchgen.views.plain import end_line
 
         say(end_line(report))
-    return exit_code
+    return exit_code, report
 
 
 def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> bool:

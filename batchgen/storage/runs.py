@@ -105,6 +105,12 @@ def end_run(connection: sqlite3.Connection, *, run_id: str, exit_code: int, reas
     )
 
 
+def last_success(connection: sqlite3.Connection) -> float | None:
+    """When a run last ended with exit code 0 (UTC seconds since the epoch); None for never."""
+    (at,) = connection.execute("SELECT MAX(ended_at) FROM runs WHERE exit_code = 0").fetchone()
+    return float(at) if isinstance(at, int | float) else None
+
+
 def last_job(connection: sqlite3.Connection) -> dict[str, Any] | None:
     """The resolved job of the folder's last run, or None. Raises ValueError, RecursionError or zlib.error for what is none.
 
