@@ -128,6 +128,7 @@ SECTIONS = {
     "LimitsItem": "limits",
     "OutputItem": "output",
     "LogItem": "log",
+    "NotifyItem": "notify",
 }
 
 
@@ -147,12 +148,12 @@ def test_the_page_lists_exactly_the_keys_of_a_job_file(part: str) -> None:
 def test_every_key_of_a_job_file_stands_in_an_example() -> None:
     shown: dict[str, set[str]] = {part: set() for part in SECTIONS}
     places = {"prompts": "PromptItem", "models": "ModelItem", "budget": "BudgetItem", "provider": "ProviderItem"}
-    places |= {"limits": "LimitsItem", "output": "OutputItem", "log": "LogItem"}
+    places |= {"limits": "LimitsItem", "output": "OutputItem", "log": "LogItem", "notify": "NotifyItem"}
 
     def look(part: str, value: Any) -> None:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, dict):
-                shown[part] |= item.keys()
+                shown[part] |= {"on" if key is True else key for key in item}  # what `on` is to YAML 1.1
                 for key in item.keys() & places.keys():
                     look(places[key], item[key])
 

@@ -73,22 +73,27 @@ def _in_night(job: Job, night: str) -> Job:
 
 def _last_night(job: Job) -> str:
     """The last night that has a folder with a ledger; without one the present night."""
+    nights = folders_of_nights(job.output.folder)
+    return nights[-1][0] if nights else night_for_run(job, "")
+
+
+def folders_of_nights(template: Path) -> list[tuple[str, Path]]:
+    """The nights that have a folder with a ledger, the first one first; `template` holds `{night}` for their date."""
     import re
 
     from batchgen.spec.job import NIGHT
     from batchgen.storage.ledger import FILE_NAME
 
-    parts = job.output.folder.parts
+    parts = template.parts
     first = next(number for number, part in enumerate(parts) if NIGHT in part)
     named = re.compile(
         re.escape(parts[first]).replace(re.escape(NIGHT), r"(\d{4}-\d\d-\d\d)", 1).replace(re.escape(NIGHT), r"\1")
     )
     above = Path(*parts[:first])
     found = (named.fullmatch(entry.name) for entry in (above.iterdir() if above.is_dir() else ()))
-    for night in sorted((match[1] for match in found if match), reverse=True):
-        if (job.output.of_night(night).folder / FILE_NAME).is_file():
-            return night
-    return night_for_run(job, "")
+    nights = sorted(match[1] for match in found if match)
+    folders = ((night, Path(str(template).replace(NIGHT, night))) for night in nights)
+    return [(night, folder) for night, folder in folders if (folder / FILE_NAME).is_file()]
 
 
 def _from_folder(folder: Path, sets: Sequence[str]) -> Job:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -29,6 +29,7 @@ from batchgen.errors import BatchgenError, Exit, LockedError, UsageError, worst
 from batchgen.spec.job import Job
 
 if TYPE_CHECKING:
+    from batchgen.cli.telling import Telling
     from batchgen.engine.run import RunOptions
     from batchgen.events import Listener
     from batchgen.views.metrics import MetricsFile
@@ -92,12 +93,7 @@ def command(ctx: click.Context, /, jobs: tuple[Path, ...], **flags: object) -> i
     if len(opened) > 1 and (flags["only"] or flags["limit"]):
         raise UsageError("--only and --limit are for one job at a time", "name one job")
     # All that can be known is known before the first job spends anything.
-    for path, job, environment, _ in opened:
-        check_connection(path, job, environment)
-    ready = [
-        _Ready(path, job, environment, _options(job, environment, night, ctx.params))
-        for path, job, environment, night in opened
-    ]
+    ready = [_readied(path, job, environment, night, ctx.params) for path, job, environment, night in opened]
     codes: set[Exit] = set()
     with _metrics(flags["metrics"], quiet=bool(flags["quiet"])) as metrics:
         for each in ready:
@@ -124,6 +120,22 @@ class _Ready:
     job: Job
     environment: Environment
     options: "RunOptions"
+    telling: "Telling"
+
+
+def _readied(path: Path, job: Job, environment: Environment, night: str, flags: dict[str, object]) -> _Ready:
+    """The job with its options. What keeps it from starting is told to those whom it names, too."""
+    from batchgen.cli.telling import Telling
+
+    telling = Telling(path, job, environment, night)
+    try:
+        check_connection(path, job, environment)
+        return _Ready(path, job, environment, _options(job, environment, night, flags), telling)
+    except BatchgenError as error:
+        for warning in telling.ended(error.exit_code, None, error):
+            if not flags["quiet"]:
+                say(f"warning: {warning}")
+        raise
 
 
 def _options(job: Job, environment: Environment, night: str, flags: dict[str, object]) -> "RunOptions":
@@ -163,39 +175,44 @@ def _metrics(file: object, *, quiet: bool) -> "Iterator[MetricsFile | None]":
 
 
 def _run_one(ready: _Ready, flags: dict[str, object], metrics: "MetricsFile | None") -> Exit:
-    """One job of the command, and the file of metrics with it."""
-    if metrics is None:
-        return _made(ready, flags, ())[0]
+    """One job of the command, and whoever hears how it ends: the file of metrics, and those whom the job names."""
     from batchgen.cli.jobs import last_success_in
     from batchgen.clock import RealClock
 
-    metrics.begin(ready.job.name, last_success_in(ready.job.output.folder))
+    if metrics is not None:
+        metrics.begin(ready.job.name, last_success_in(ready.job.output.folder))
+    error: BatchgenError | None = None
     try:
-        exit_code, report = _made(ready, flags, (metrics,))
-    except BatchgenError as error:
-        metrics.end(int(error.exit_code), RealClock().now())
-        raise
-    if report is not None or exit_code is not Exit.DONE:  # else it was skipped, and another run has its own file
+        exit_code, report = _made(ready, flags, metrics)
+    except BatchgenError as caught:
+        exit_code, report, error = caught.exit_code, None, caught
+    if report is None and exit_code is Exit.DONE:  # it was skipped or declined, and that is no end of a run
+        return exit_code
+    if metrics is not None:
         metrics.end(int(exit_code), RealClock().now())
+    for warning in ready.telling.ended(exit_code, report, error):
+        if not flags["quiet"]:
+            say(f"warning: {warning}")
+    if error is not None:
+        raise error
     return exit_code
 
 
-def _made(
-    ready: _Ready, flags: dict[str, object], listeners: "Sequence[Listener]"
-) -> tuple[Exit, dict[str, Any] | None]:
+def _made(ready: _Ready, flags: dict[str, object], metrics: "MetricsFile | None") -> tuple[Exit, dict[str, Any] | None]:
     """Its exit code, and its report unless it was skipped, declined or left at once."""
     from batchgen.cli.execute import Display, execute
 
     quiet, as_json = bool(flags["quiet"]), bool(flags["as_json"])
+    notes = (*ready.environment.notes, *ready.job.warnings, *ready.telling.warnings)
     if not quiet and not as_json:
-        for line in (*ready.environment.notes, *ready.job.warnings):
+        for line in notes:
             say(line)
         if not _confirmed(ready.job, ready.options, flags):
             say("nothing was sent")
             return Exit.DONE, None
     try:
-        notes = (*ready.environment.notes, *ready.job.warnings)
         display = Display(json=as_json, quiet=quiet)
+        listeners: list[Listener] = [ready.telling, *([metrics] if metrics else [])]
         exit_code, report = execute(ready.job, ready.options, display, notes=notes, listeners=listeners)
     except LockedError as error:
         if flags["if_locked"] == "skip":

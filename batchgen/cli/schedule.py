@@ -107,6 +107,7 @@ def _timetable(opened: Sequence[_Opened], flags: dict[str, Any]) -> "Timetable":
         minute=minute,
         days=parse_days(flags["days"]),
         zone=_zone()[0],
+        runs_command=any(each.to == "command" for _, job, _ in opened for each in job.notify),
         longest_call_s=max(
             use.limits.timeout_s or job.limits.timeout_s or DEFAULT_TIMEOUT_S
             for _, job, _ in opened
@@ -136,8 +137,10 @@ def _wanted(opened: Sequence[_Opened], *, is_cron: bool) -> tuple[str, ...]:
     wanted: dict[str, None] = {}
     for path, job, environment in opened:
         address = job.provider.base_url_env
+        told = [name for each in job.notify if each.to != "apprise" for name in (each.url_env, each.secret_env) if name]
         exported = [address] if address and environment.process.get(address) else []
-        missing = [name for name in (job.key_env, *exported) if name and name not in environment.file]
+        missing = [name for name in (job.key_env, *exported, *told) if name and name not in environment.file]
+        missing += [] if is_cron else _from_process_alone(job)
         if missing and is_cron and path.is_dir():
             raise UsageError(
                 f"{missing[0]} would be missing: cron starts with no variables, and none are read beside an output folder",
@@ -151,6 +154,17 @@ def _wanted(opened: Sequence[_Opened], *, is_cron: bool) -> tuple[str, ...]:
                 "write a `.env` beside that one, too, or schedule them one by one",
             )
     return tuple(wanted)
+
+
+def _from_process_alone(job: Job) -> list[str]:
+    """Variables that hold a command or an address of apprise's: a `.env` does not count for them."""
+    return [
+        name
+        for each in job.notify
+        if each.to in {"command", "apprise"}
+        for name in (each.command_env or each.url_env,)
+        if name
+    ]
 
 
 def _zone() -> tuple[str, datetime.tzinfo]:
@@ -261,4 +275,7 @@ def _cron_steps(table: "Timetable", opened: Sequence[_Opened]) -> list[str]:
             lines += [f"  touch {file}", f"  chmod 600 {file}", "  and write into it, each on a line as NAME=value"]
         elif here:
             lines.append(f"{here[0]} for {path} is read from {_shown(environment.path.absolute())}")
+        lines += [
+            f"{name} has to stand in the crontab, too, on a line above: {name}=…" for name in _from_process_alone(job)
+        ]
     return lines

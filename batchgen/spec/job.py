@@ -136,6 +136,18 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Notify:
+    """Somebody who is told how runs end: names of variables, never what they hold."""
+
+    to: str
+    url_env: str | None
+    secret_env: str | None
+    command_env: str | None
+    on: tuple[str, ...]
+    """Of `start`, `success`, `failure` and `change`; empty for a heartbeat, which hears of all."""
+
+
+@dataclass(frozen=True, slots=True)
 class PromptFile:
     """What became of one prompt file's columns: `plan` shows it."""
 
@@ -180,6 +192,7 @@ class Job:
     deadline: str | None = None
     """When no call leaves any more, as it was written: a length of time or a time of day."""
     log: Log = Log()
+    notify: tuple[Notify, ...] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
     """Input pictures of the job: absolute path -> SHA-256 of the file's bytes when the job was read."""
     files: tuple[PromptFile, ...] = ()

@@ -23,7 +23,7 @@ from batchgen.spec.prompts import RowReader
 from batchgen.spec.saved import job_from_json, job_to_json
 from batchgen.spec.seeds import MODULUS, parse_seeds, parse_seeds_text
 from batchgen.spec.syntax import but_not
-from batchgen.spec.unattended import log_of
+from batchgen.spec.unattended import log_of, notify_of
 from batchgen.spec.wording import harmless, nearest, problem
 from batchgen.spec.yaml_reader import LARGEST_FILE, read_yaml
 
@@ -155,6 +155,7 @@ class _Reading:
             canary=parts.canary,
             deadline=self._deadline(),
             log=log_of(parts.log),
+            notify=notify_of(parts.notify, mistakes),
         )
         hashes: dict[str, str] = {}
         checker = checks.Checker(job, rows.origins, self.model_locs, mistakes, PictureBook(self.path.parent, hashes))

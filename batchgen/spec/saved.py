@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.catalog.catalog import load_provider
-from batchgen.spec.job import Budget, Job, Limits, Log, ModelUse, Output, PromptFile, Row, Seeds
+from batchgen.spec.job import Budget, Job, Limits, Log, ModelUse, Notify, Output, PromptFile, Row, Seeds
 from batchgen.spec.seeds import LARGEST_SEED, MOST_SEEDS
 from batchgen.spec.shapes import Anything, Each, fits
 from batchgen.spec.task import canonical_json
@@ -57,6 +57,7 @@ _SHAPE = {
     "canary": (None, int),
     "deadline": (None, str),
     "log": {"format": str, "keep": int, "days": int},
+    "notify": [{"to": str, **dict.fromkeys(("url_env", "secret_env", "command_env"), (None, str)), "on": [str]}],
     "pictures": _TEXTS,
     "files": [{"path": str, "rows": int, "sent": [str], "variables": [str], "unused": [str]}],
     "warnings": [str],
@@ -85,6 +86,7 @@ def job_to_json(job: Job) -> dict[str, Any]:
         "canary": job.canary,
         "deadline": job.deadline,
         "log": _values(job.log),
+        "notify": [_values(each) for each in job.notify],
         "pictures": dict(job.pictures),
         "files": [_values(file) for file in job.files],
         "warnings": list(job.warnings),
@@ -139,7 +141,7 @@ def _check_bounds(job: Job) -> None:
 def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
     from batchgen.spec.durations import until
     from batchgen.spec.schema import MOST_CANARIES, MOST_RULES, BudgetItem, LimitsItem
-    from batchgen.spec.unattended import LogItem
+    from batchgen.spec.unattended import MOST_TOLD, LogItem, NotifyItem, misfits
 
     good = bool(job.rows and job.models) and len(job.exclude) <= MOST_RULES
     for each in seeds:
@@ -152,7 +154,10 @@ def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
     for budget in job.budgets:
         BudgetItem(images=budget.images, cost=None if budget.cost is None else float(budget.cost), per=budget.per)
     LogItem(format=job.log.format, keep=job.log.keep, days=job.log.days)
-    good = good and 0 <= (job.canary or 0) <= MOST_CANARIES
+    for told in job.notify:
+        NotifyItem(to=told.to, on=list(told.on) or None)  # type: ignore[arg-type]  # that is what is checked
+        good = good and not misfits(told)
+    good = good and len(job.notify) <= MOST_TOLD and 0 <= (job.canary or 0) <= MOST_CANARIES
     good = good and (job.deadline is None or until(job.deadline, 0.0) is not None)
     if not good or job.on_unknown not in {"retry", "hold"}:
         raise ValueError("a number out of its bounds")
@@ -190,6 +195,7 @@ def _job(data: Mapping[str, Any]) -> Job:
         canary=data.get("canary"),
         deadline=data.get("deadline"),
         log=Log(**data.get("log", {})),
+        notify=tuple(Notify(**{**each, "on": tuple(each["on"])}) for each in data.get("notify", ())),
         pictures=data["pictures"],
         files=tuple(_prompt_file(file) for file in data["files"]),
         warnings=tuple(data["warnings"]),

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.syntax import but_not
-from batchgen.spec.unattended import LogItem
+from batchgen.spec.unattended import MOST_TOLD, LogItem, NotifyItem
 from batchgen.spec.wording import MOST_PROBLEMS, listed, nearest
 from batchgen.spec.yaml_reader import Document
 
@@ -233,6 +233,7 @@ class JobFile(_Strict):
         default=None, description="Start no call that is unlikely to end by then: a length (6h) or a time (06:30)."
     )
     log: LogItem = Field(default=LogItem(), description="What each run writes down in `runs/`.")
+    notify: list[NotifyItem] = Field(default=[], max_length=MOST_TOLD, description="Who is told how a run ends.")
 
 
 def editor_schema() -> dict[str, Any]:
@@ -252,6 +253,7 @@ def known_keys() -> frozenset[str]:
         LimitsItem,
         OutputItem,
         LogItem,
+        NotifyItem,
     )
     return frozenset(key for part in parts for key in part.model_fields)
 
@@ -374,6 +376,8 @@ def _siblings(loc: Sequence[str | int]) -> list[str]:
         "budget": BudgetItem,
         "output": OutputItem,
         "limits": LimitsItem,
+        "log": LogItem,
+        "notify": NotifyItem,
     }
     part = next((by_place[word] for word in reversed(loc) if isinstance(word, str) and word in by_place), JobFile)
     return list(part.model_fields)

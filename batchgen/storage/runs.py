@@ -5,7 +5,7 @@ import json
 import sqlite3
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from batchgen.storage.purchases import dump_json
 from batchgen.storage.schema import version_of
@@ -109,6 +109,14 @@ def last_success(connection: sqlite3.Connection) -> float | None:
     """When a run last ended with exit code 0 (UTC seconds since the epoch); None for never."""
     (at,) = connection.execute("SELECT MAX(ended_at) FROM runs WHERE exit_code = 0").fetchone()
     return float(at) if isinstance(at, int | float) else None
+
+
+def last_exit(connection: sqlite3.Connection) -> int | Literal["killed"] | None:
+    """How the last run ended: its exit code, or `killed` where it had no end; None before the first run."""
+    row = connection.execute("SELECT ended_at, exit_code FROM runs ORDER BY started_at DESC LIMIT 1").fetchone()
+    if row is None:
+        return None
+    return row["exit_code"] if isinstance(row["exit_code"], int) and row["ended_at"] is not None else "killed"
 
 
 def last_job(connection: sqlite3.Connection) -> dict[str, Any] | None:

@@ -47,6 +47,8 @@ class Timetable:
     """Names of variables that are in no `.env` beside the job."""
     env_file: Path | None = None
     """Where a service finds those; None where none is needed."""
+    runs_command: bool = False
+    """Whether somebody is told by a command of the user's."""
 
 
 def parse_at(text: str) -> tuple[int, int]:
@@ -150,6 +152,7 @@ def service(table: Timetable) -> str:
         "",
         "# What a unit of a user may give up everywhere. ProtectSystem and the like need",
         "# user namespaces, and where those are forbidden the unit would not start.",
+        *(["# A command of `notify` runs under this, too: take out what it cannot live with."] * table.runs_command),
         *_HARDENING,
     ]
     return "\n".join(lines) + "\n"

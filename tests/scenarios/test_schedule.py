@@ -282,6 +282,19 @@ def test_a_key_of_this_shell_is_said_to_be_missing_at_night(cli: Cli, tmp_path: 
     assert "chmod 600 ~/jobs/.env" in line.err
 
 
+def test_variables_of_those_who_are_told_are_named(cli: Cli, tmp_path: Path) -> None:
+    job = write_job(tmp_path, GOOD + "notify: [{to: slack, url_env: HOOK}, {to: command}]\n")
+    with_key(job, "http://127.0.0.1:9/v1")
+
+    units = cli("schedule", job, "--at", "02:00", key="")
+    line = cli("schedule", job, "--at", "02:00", "--cron", key="")
+
+    assert "as NAME=value: HOOK, BATCHGEN_NOTIFY_COMMAND" in units.err
+    assert "A command of `notify` runs under this, too" in units.out
+    assert "HOOK, for" in line.err
+    assert "BATCHGEN_NOTIFY_COMMAND has to stand in the crontab, too" in line.err
+
+
 def test_what_must_fail_at_night_is_not_scheduled(cli: Cli, tmp_path: Path) -> None:
     job = write_job(tmp_path, GOOD + "seedz: 3\n")
     broken = cli("schedule", job, "--at", "02:00")

@@ -217,6 +217,17 @@ def test_a_file_that_is_not_there_is_a_usage_error_that_names_the_nearest(tmp_pa
         ("prompts: ['{s}']\nvars: {s: [ink, oil]}\nexclude: [{s: oyl}]", "did you mean oil"),
         ("prompts: [a]\noutput: {name: '{idd}'}", "did you mean {id}"),
         ("prompts: [a]\nprovider: modelvers", "did you mean modelverse"),
+        ("prompts: [a]\nnotify: [{to: slak}]", "`notify[1].to` must be one of webhook, slack"),
+        ("prompts: [a]\nnotify: [{to: slack}]", "`to: slack` needs `url_env`"),
+        ("prompts: [a]\nnotify: [{to: slack, url: 'https://x'}]", "did you mean `url_env`"),
+        ("prompts: [a]\nnotify: [{to: slack, url_env: 'https://hooks.x/T0'}]", "write `url_env: SLACK_WEBHOOK`"),
+        ("prompts: [a]\nnotify: [{to: slack, url_env: A, secret_env: B}]", "messages to slack are not signed"),
+        ("prompts: [a]\nnotify: [{to: command, command_env: PATH}]", "begins with BATCHGEN_NOTIFY_"),
+        ("prompts: [a]\nnotify: [{to: command, url_env: A}]", "a command has no `url_env`"),
+        ("prompts: [a]\nnotify: [{to: slack, url_env: A, command_env: B}]", "`command_env` is for `to: command`"),
+        ("prompts: [a]\nnotify: [{to: heartbeat, url_env: A, on: [start]}]", "a heartbeat hears of every start"),
+        ("prompts: [a]\nnotify: [{to: slack, url_env: A, on: [fail]}]", "one of start, success, failure, change"),
+        ("prompts: [a]\nnotify: [{to: slack, url_env: A, on: []}]", "`notify[1].on` must be longer"),
         ("prompts: [a]\ncanary: true", "`canary` must be a whole number"),
         ("prompts: [{prompt: a, params: {image: no.png}}]", "cannot read the picture no.png: there is no such file"),
         ("prompts: [{prompt: a, params: {image: 'data:image/png;base64,!!'}}]", "with the whole picture in it"),
@@ -353,3 +364,8 @@ def test_a_missing_file_is_not_proposed_as_the_one_that_was_meant(tmp_path: Path
         load_job(tmp_path / "job.yaml", environment={})
 
     assert "did you mean" not in caught.value.hint
+
+
+def test_an_address_in_a_job_file_is_refused_and_shown_nowhere(complaints: Callable[..., str]) -> None:
+    for key in ("url_env", "secret_env", "url"):
+        assert "T0KEN" not in complaints(f"prompts: [a]\nnotify: [{{to: feishu, {key}: 'https://x.example/T0KEN'}}]")

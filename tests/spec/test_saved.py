@@ -31,6 +31,10 @@ budget: [{cost: 0.10, per: day}, {images: 9}]
 limits: {requests_per_minute: 30, give_up_after: 1h}
 provider: {name: modelverse, base_url: "http://127.0.0.1:9/v1/", api_key_env: MY_KEY}
 output: {ascii: true}
+canary: 2
+deadline: 06:30
+log: {format: json, keep: 3}
+notify: [{to: feishu, url_env: HOOK, secret_env: SECRET, on: [change, start]}, {to: heartbeat, url_env: BEAT}, {to: command}]
 """
 
 
@@ -65,6 +69,10 @@ def deep(levels: int) -> Any:
     return value
 
 
+def told(**change: Any) -> dict[str, Any]:
+    return {"to": "slack", "url_env": "HOOK", "secret_env": None, "command_env": None, "on": ["failure"]} | change
+
+
 PRODUCT = {f"v{number}": {str(value): str(value) for value in range(100)} for number in range(8)}
 ALL_OF_THEM = " ".join(f"{{{name}}}" for name in PRODUCT)
 KONTEXT = "black-forest-labs/flux-kontext-pro"
@@ -90,6 +98,11 @@ ODD: dict[str, dict[str, Any]] = {
     "a device": {"models": [{"model": KONTEXT, "params": {"image": "/dev/zero"}}]},
     "a file name": {"output": {"name": 5}},
     "no rows": {"rows": []},
+    "a service": {"notify": [told(to="carrier pigeon")]},
+    "an address": {"notify": [told(url_env="https://x.example/")]},
+    "a command": {"notify": [told(to="command", url_env=None, command_env="PATH")]},
+    "an event": {"notify": [told(on=["midnight"])]},
+    "a crowd": {"notify": [told()] * 21},
 }
 
 

@@ -32,7 +32,7 @@ def test_the_top_of_a_job_file_is_what_the_design_says() -> None:
     schema = editor_schema()
 
     assert " ".join(schema["properties"]) == (
-        "name provider prompts vars models seeds params extra_params exclude budget on_unknown limits output canary deadline log"
+        "name provider prompts vars models seeds params extra_params exclude budget on_unknown limits output canary deadline log notify"
     )
     assert schema["required"] == ["prompts", "models"]
     assert {"literal", "encoding", "give_up_after", "ascii", "per"} <= known_keys()

@@ -193,7 +193,7 @@ def test_a_crontab_says_that_it_does_not_catch_up_and_a_timer_does() -> None:
 
 
 def test_no_comment_is_wider_than_a_terminal() -> None:
-    table = dataclasses.replace(TABLE, wanted=("MODELVERSE_API_KEY",), env_file=Path("/x"))
+    table = dataclasses.replace(TABLE, runs_command=True, wanted=("MODELVERSE_API_KEY",), env_file=Path("/x"))
     comments = [
         line for text in (service(table), timer(table), crontab(table)) for line in text.split("\n") if line[:1] == "#"
     ]
