@@ -44,6 +44,11 @@ def open_job(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
     return job, environment
 
 
+def open_template(path: Path) -> Job:
+    """The job of a job file as it stands there: where each night has a folder of its own, `{night}` is in its name."""
+    return _read(path, ())[0]
+
+
 def open_job_of_night(path: Path, sets: Sequence[str], named: str) -> tuple[Job, Environment, str]:
     """`open_job` for what is about to be bought, and its night: the named one, else the present one."""
     job, environment = _read(path, sets)

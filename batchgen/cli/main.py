@@ -44,6 +44,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "keep house",
         (
+            ("history", "what every night made and cost"),
             ("schedule", "a timer or a crontab line for a nightly run"),
             ("verify", "check every stored picture against the ledger"),
         ),

@@ -7,13 +7,14 @@ and what apprise is given come from the process alone, since a `.env` may come w
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchgen.cli.environment import Environment
-from batchgen.errors import BatchgenError, Exit
+from batchgen.errors import BatchgenError, Exit, LockedError
 from batchgen.events import Event, RunStarted
 from batchgen.spec.job import NIGHT, Job, Notify
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from batchgen.notify.delivery import Target
     from batchgen.notify.messages import News
 
-_PATIENCE_S = 35.0
+_PATIENCE_S = 30.0
+_PATIENCE_WHEN_STOPPED_S, _PATIENCE_WHEN_LEFT_S = 5.0, 2.0
+"""Whoever stopped a run is waiting for it, and a further Ctrl-C is ignored by then."""
+_TO_RETURN_S = 1.0
 _PROCESS_ALONE = {"command", "apprise"}
 
 
@@ -34,7 +38,7 @@ class Telling:
         self._targets = [(told, _target(told, job, environment)) for told, why in missing if not why]
         self.warnings = tuple(f"{told.to} is not told of this run: {why}" for told, why in missing if why)
         self._before = _exit_before(job, night) if self._targets else None
-        self._started: threading.Thread | None = None
+        self._started: threading.Event | None = None
 
     def __call__(self, event: Event) -> None:
         """Take one event of the run; its start goes out in the background."""
@@ -43,7 +47,7 @@ class Telling:
         from batchgen.views.news import facts, started_text
 
         news = self._news("start", started_text(self._job.name, self._named), facts(self._job.name, None, None, None))
-        self._started = self._send(self._of("start"), news, [])
+        self._started = self._send(self._of("start"), news, [], _PATIENCE_S)
 
     def ended(self, exit_code: Exit, report: dict[str, Any] | None, error: BatchgenError | None = None) -> list[str]:
         """Tell the end and wait for that, half a minute at most; what did not arrive, a line each.
@@ -52,9 +56,14 @@ class Telling:
         """
         from batchgen.views.news import ended_text, error_text, facts
 
+        until = time.monotonic() + self._patience(exit_code, report, error)
+        if self._started is not None:  # the start arrives before the end, and is not lost with the process
+            self._started.wait((until - time.monotonic()) / 2)
         event = "success" if exit_code is Exit.DONE else "failure"
-        before = self._words_before(exit_code)
-        targets = self._of(event, changed=bool(before) or (self._before is None and exit_code is not Exit.DONE))
+        is_locked = isinstance(error, LockedError)  # the last run in the ledger goes on, and says itself how it ends
+        before = "" if is_locked else self._words_before(exit_code)
+        is_first = self._before is None and exit_code is not Exit.DONE
+        targets = self._of(event, changed=not is_locked and (bool(before) or is_first))
         if not targets:
             return []
         if report is not None:
@@ -62,12 +71,17 @@ class Telling:
         else:
             stopped = BatchgenError("it was stopped, and left at once")
             text = error_text(self._job.name, error or stopped, self._named, before)
-        if self._started is not None:
-            self._started.join(_PATIENCE_S)
         warnings: list[str] = []
         news = self._news(event, text, facts(self._job.name, int(exit_code), report, error))
-        self._send(targets, news, warnings).join(_PATIENCE_S)
+        left_s = until - time.monotonic()
+        if not self._send(targets, news, warnings, left_s).wait(left_s + _TO_RETURN_S):
+            return [f"{', '.join(target.to for target in targets)} may not have been told: it took too long"]
         return warnings
+
+    def _patience(self, exit_code: Exit, report: dict[str, Any] | None, error: BatchgenError | None) -> float:
+        if exit_code not in {Exit.SIGINT, Exit.SIGTERM}:
+            return _PATIENCE_S
+        return _PATIENCE_WHEN_LEFT_S if report is None and error is None else _PATIENCE_WHEN_STOPPED_S
 
     def _of(self, event: str, *, changed: bool = False) -> "list[Target]":
         return [
@@ -87,17 +101,20 @@ class Telling:
 
         return News(event, text, about)
 
-    def _send(self, targets: "Sequence[Target]", news: "News", warnings: list[str]) -> threading.Thread:
+    def _send(self, targets: "Sequence[Target]", news: "News", warnings: list[str], within_s: float) -> threading.Event:
+        """Begin to send; what is returned is set when `warnings` says all that there is to say."""
         from batchgen.clock import RealClock
         from batchgen.notify.delivery import deliver
 
-        def work() -> None:
-            warnings.extend(asyncio.run(deliver(targets, news, RealClock())))
+        is_done = threading.Event()
+
+        async def tell() -> None:
+            warnings.extend(await deliver(targets, news, RealClock(), within_s))
+            is_done.set()  # and not when the loop is closed: that waits for names that are looked up
 
         # A daemon: nobody waits for a service that hangs, whatever it hangs in.
-        thread = threading.Thread(target=work, name="batchgen-telling", daemon=True)
-        thread.start()
-        return thread
+        threading.Thread(target=lambda: asyncio.run(tell()), name="batchgen-telling", daemon=True).start()
+        return is_done
 
 
 def _target(told: Notify, job: Job, environment: Environment) -> "Target":
@@ -117,11 +134,17 @@ def _target(told: Notify, job: Job, environment: Environment) -> "Target":
 
 
 def _missing_in(told: Notify, environment: Environment) -> str:
-    """Why there is nowhere to send to, or the empty text."""
-    name = told.command_env if told.to == "command" else told.url_env
-    if environment.process.get(name or "", "").strip():
+    """Why nothing can be sent, or the empty text."""
+    named = told.command_env if told.to == "command" else told.url_env
+    # Without the secret a message would go out unsigned, and whoever checks signatures would not take it.
+    names = [name for name in (named, told.secret_env) if name]
+    return next((why for name in names if (why := _missing(name, told, environment))), "")
+
+
+def _missing(name: str, told: Notify, environment: Environment) -> str:
+    if environment.process.get(name, "").strip():
         return ""
-    if not environment.file.get(name or "", "").strip():
+    if not environment.file.get(name, "").strip():
         return f"{name} is not set"
     if told.to in _PROCESS_ALONE:
         return f"{name} counts in the environment alone, and not in {environment.path}"
@@ -138,10 +161,10 @@ def _exit_before(job: Job, night: str) -> int | None:
     from batchgen.storage.runs import last_exit
 
     folders = [job.output.folder]
-    if job.output.of_nights and night:
-        nights = folders_of_nights(Path(str(job.output.folder).replace(night, NIGHT)))
-        folders += [folder for each, folder in reversed(nights) if each < night]
     try:
+        if job.output.of_nights and night:
+            nights = folders_of_nights(Path(str(job.output.folder).replace(night, NIGHT)))
+            folders += [folder for each, folder in reversed(nights) if each < night]
         for folder in folders:
             reader = open_reader(folder)
             if reader is None:
@@ -150,6 +173,6 @@ def _exit_before(job: Job, night: str) -> int | None:
                 found = last_exit(reader)
             if found is not None:
                 return _KILLED if found == "killed" else found
-    except (BatchgenError, sqlite3.Error):  # whoever needs the ledger will say so
+    except (BatchgenError, OSError, sqlite3.Error):  # whoever needs the ledger will say so
         return None
     return None

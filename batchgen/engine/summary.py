@@ -3,7 +3,6 @@
 Everything comes from the ledger and from how the run's pools ended; money is text with its currency named once.
 """
 
-import calendar
 import datetime
 import shlex
 import sqlite3
@@ -15,6 +14,7 @@ from typing import Any
 from batchgen.errors import BatchgenError, Exit
 from batchgen.outside import json_text
 from batchgen.spec.job import Job
+from batchgen.storage.history import projected
 from batchgen.storage.purchases import MILLION
 from batchgen.storage.queries import failure_rows, money
 from batchgen.storage.records import flag_words
@@ -23,7 +23,6 @@ from batchgen.storage.runs import nights_of
 _FAILURES_SHOWN = 20
 _RUNS_SHOWN = 10
 _DAYS_SHOWN = 14
-_DAYS_TO_PROJECT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def build_report(
         "money": _scope(connection, "life", job.provider.currency),
         "this_run": _scope(connection, f"run:{ended.run_id}", job.provider.currency),
         "by_scope": {scope: _scope(connection, scope, job.provider.currency) for scope in scopes[2:]},
-        "projected_month": _projected(connection, job, scopes, ended.ended_at),
+        "projected_month": _projected(connection, job, ended.ended_at),
         "night": ended.night,
         "not_bought": [
             {"night": each.night, "tasks": each.not_bought}
@@ -128,24 +127,15 @@ def _scope(connection: sqlite3.Connection, scope: str, currency: str) -> dict[st
     }
 
 
-def _projected(connection: sqlite3.Connection, job: Job, scopes: tuple[str, ...], now: float) -> str | None:
-    """What the month will cost if it goes on as it began: None before two of its days have cost something.
-
-    The days since the first one that cost something count, whether something was bought on them or not.
-    """
-    currency, month = job.provider.currency, scopes[-1].removeprefix("month:")
-    local = datetime.datetime.fromtimestamp(now + job.provider.utc_offset_s, datetime.UTC)
+def _projected(connection: sqlite3.Connection, job: Job, now: float) -> str | None:
+    """What the provider's month will cost if it goes on as it began: None before that can be said."""
+    today = datetime.datetime.fromtimestamp(now + job.provider.utc_offset_s, datetime.UTC).date()
     rows = connection.execute(
-        "SELECT MIN(scope) AS first, COUNT(*) AS days, SUM(billed + maybe) AS spent FROM totals"
-        " WHERE scope LIKE ? AND currency = ? AND billed + maybe > 0",
-        (f"day:{month}-%", currency),
-    ).fetchone()
-    if rows["days"] < _DAYS_TO_PROJECT:
-        return None
-    first = datetime.date.fromisoformat(rows["first"].removeprefix("day:"))
-    last_day = calendar.monthrange(local.year, local.month)[1]
-    daily = Decimal(rows["spent"]) / ((local.date() - first).days + 1)
-    return as_money(int(rows["spent"] + daily * (last_day - local.day)))
+        "SELECT scope, billed + maybe AS spent FROM totals WHERE scope LIKE ? AND currency = ?",
+        (f"day:{today:%Y-%m}-%", job.provider.currency),
+    )
+    found = projected({row["scope"].removeprefix("day:"): row["spent"] for row in rows}, today)
+    return None if found is None else as_money(found)
 
 
 def _by_run(connection: sqlite3.Connection, currency: str) -> list[dict[str, Any]]:

@@ -1,16 +1,18 @@
-"""Sends news to services, commands and monitors: a few tries, half a minute in all, and never an error.
+"""Sends news to services, commands and monitors: a few tries, a bound on all of it, and never an error.
 
 Addresses are secrets: none is shown. Nothing is followed, no proxy is asked, and a plain http address has to be one of
 this machine. It refuses to know what a run is.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
 import shlex
 import signal
 import ssl
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +26,8 @@ from batchgen.notify.messages import News, Request, address, is_taken, request_f
 
 _TRIES = 3
 _TRY_S = 10.0
-_WHOLE_S = 30.0
+_TO_END_S = 0.5
+"""What is kept of the whole time for ending a command that takes longer."""
 _PAUSE_S = 1.5
 _ANSWER_AT_MOST = 64 * 1024
 
@@ -61,27 +64,27 @@ def misfit(target: Target) -> str:
     return "" if is_good else f"{target.named} holds no address that begins with https://"
 
 
-async def deliver(targets: Sequence[Target], news: News, clock: Clock) -> list[str]:
+async def deliver(targets: Sequence[Target], news: News, clock: Clock, within_s: float = 30.0) -> list[str]:
     """Send `news` to all `targets` at once; what could not be delivered, a line each. Raises nothing."""
     context = await asyncio.to_thread(client_context)
-    said = await asyncio.gather(*(_deliver(target, news, clock, context) for target in targets))
+    said = await asyncio.gather(*(_deliver(target, news, clock, context, within_s) for target in targets))
     return [line for line in said if line]
 
 
-async def _deliver(target: Target, news: News, clock: Clock, context: ssl.SSLContext) -> str:
+async def _deliver(target: Target, news: News, clock: Clock, context: ssl.SSLContext, within_s: float) -> str:
     try:
-        async with asyncio.timeout(_WHOLE_S):
+        async with asyncio.timeout(within_s):
             failed = misfit(target)
             if failed:
                 return f"{target.to} was not told: {failed}"
             if target.to == "command":
-                failed = await _run(target, news)
+                failed = await _run(target, news, within_s - _TO_END_S)
             elif target.to == "apprise":
                 failed = await _through_apprise(target, news)
             else:
                 failed = await _post(target, news, clock, context)
     except TimeoutError:
-        failed = f"no answer within {_WHOLE_S:.0f} s"
+        failed = f"no answer within {within_s:.0f} s"
     except Exception as error:  # noqa: BLE001  # whatever breaks here must not reach a run that has ended
         failed = f"internal error: {type(error).__name__}"
     return f"{target.to} ({target.named}) was not told: {failed}" if failed else ""
@@ -109,8 +112,7 @@ async def _try(session: aiohttp.ClientSession, to: str, request: Request) -> tup
         async with session.post(
             request.url, data=request.body, headers=request.headers, allow_redirects=False
         ) as response:
-            body = await response.content.read(_ANSWER_AT_MOST)
-            failed = is_taken(to, response.status, body)
+            failed = is_taken(to, response.status, await _body(response))
             return failed, response.status >= 500 or response.status in {200, 408, 425, 429}
     except TimeoutError:
         return f"no answer within {_TRY_S:.0f} s", True
@@ -122,7 +124,18 @@ async def _try(session: aiohttp.ClientSession, to: str, request: Request) -> tup
         return f"it was not reached ({type(error).__name__})", True
 
 
-async def _run(target: Target, news: News) -> str:
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole answer up to a bound: one read gives what has arrived so far, and half a JSON text is none."""
+    body = b""
+    while len(body) < _ANSWER_AT_MOST:
+        piece = await response.content.read(_ANSWER_AT_MOST - len(body))
+        if not piece:
+            break
+        body += piece
+    return body
+
+
+async def _run(target: Target, news: News, within_s: float) -> str:
     """The user's own command, with the text on its standard input; started once, since what it does is not ours to repeat."""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -136,17 +149,32 @@ async def _run(target: Target, news: News) -> str:
     except OSError as error:
         return f"it cannot be started: {(error.strerror or 'refused').lower()}"
     try:
-        async with asyncio.timeout(_WHOLE_S - 1):
+        async with asyncio.timeout(within_s):
             await process.communicate(f"{news.text}\n".encode())
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # its own session, and so its own group
         await process.wait()
-        return f"it was ended after {_WHOLE_S:.0f} s"
+        return f"it was ended after {within_s:.0f} s"
     return f"it ended with {process.returncode}" if process.returncode else ""
 
 
 async def _through_apprise(target: Target, news: News) -> str:
+    """Its plugins block, some for ever: in a daemon, since Python waits for executors' threads before it ends."""
+    said: concurrent.futures.Future[str] = concurrent.futures.Future()
+    said.set_running_or_notify_cancel()  # nobody cancels it, so that a late end is no error
+
+    def work() -> None:
+        try:
+            said.set_result(_ask_apprise(target, news))
+        except Exception as error:  # noqa: BLE001  # raised again where somebody waits
+            said.set_exception(error)
+
+    threading.Thread(target=work, name="batchgen-apprise", daemon=True).start()
+    return await asyncio.wrap_future(said)
+
+
+def _ask_apprise(target: Target, news: News) -> str:
     # What its hundred plugins use of Python is theirs to mend.
     with warnings.catch_warnings(action="ignore"):
         try:
@@ -159,5 +187,9 @@ async def _through_apprise(target: Target, news: News) -> str:
         messenger = apprise.Apprise()
         if not messenger.add(target.url.strip()):
             return "it holds no address that apprise knows"
-        told = await messenger.async_notify(body=news.text, body_format=apprise.NotifyFormat.TEXT)
-    return "" if told else "apprise could not deliver it"
+        told = []
+        for service in messenger:  # several at once would be threads of an executor
+            single = apprise.Apprise()
+            single.add(service)
+            told.append(bool(single.notify(body=news.text, body_format=apprise.NotifyFormat.TEXT)))
+    return "" if all(told) else "apprise could not deliver it"
