@@ -87,6 +87,8 @@ def execute(
                 log.note(line)
                 if not display.quiet and (line.startswith("warning") or not display.json):
                     say(line)
+            if report["error"] is None and (report["this_run"]["calls"] or report["counts"]["new_stored"]):
+                _back_up(job, display, log)
     except asyncio.CancelledError:
         return control.exit_code or Exit.SIGINT, None
     finally:
@@ -105,6 +107,16 @@ def _log(job: Job, display: Display, notes: Sequence[str]) -> "Iterator[RunLog]"
         if log.warning and not display.quiet:
             say(f"warning: {log.warning}")
         yield log
+
+
+def _back_up(job: Job, display: Display, log: "RunLog") -> None:
+    from batchgen.storage.backup import back_up
+
+    warning = back_up(job.output.folder, RealClock().now())
+    if warning:
+        log.note(f"warning: {warning}")
+        if not display.quiet:
+            say(f"warning: {warning}")
 
 
 def _renew_gallery(job: Job, options: RunOptions, tasks: int, *, stopped: bool) -> str:

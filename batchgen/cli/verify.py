@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 Examples:
   batchgen verify jobs/demo.yaml
   batchgen verify outputs/demo
-  batchgen verify outputs/demo --rebuild    # the ledger is gone: make one from pictures and manifest
+  batchgen verify outputs/demo --rebuild    # the ledger is gone: make one from its latest copy, pictures and manifest
 """,
 )
 @job_argument
-@click.option("--rebuild", is_flag=True, default=False, help="Make a ledger from the pictures and the manifest.")
+@click.option(
+    "--rebuild", is_flag=True, default=False, help="Make a ledger from its latest copy, the pictures and the manifest."
+)
 @click.option("--json", "as_json", is_flag=True, default=False, help="The findings as one JSON object on stdout.")
 def command(job: Path, rebuild: bool, as_json: bool) -> int:
     """Hash every stored picture again. A missing or changed one is downloaded again while its link lives, else lost.
@@ -97,9 +99,12 @@ def _rebuild(job: Path) -> int:
     if not (path / MANIFEST).exists():
         raise UsageError(f"{path} holds no {MANIFEST}: there is nothing to make a ledger from", "run the job instead")
     with FolderLock(path, RealClock()):
-        taken, left = asyncio.run(rebuild_folder(path, _Rows(path / MANIFEST), time.strftime("%Y%m%dT%H%M%S")))
-    say(f"a new ledger for {path}: {taken} pictures entered, {left} left out (file missing or changed)", err=False)
-    say("what was paid for but not stored is not known to it; see docs/paid-work.md")
+        made = asyncio.run(rebuild_folder(path, _Rows(path / MANIFEST), time.strftime("%Y%m%dT%H%M%S")))
+    begun = f"begun with its copy {made.copy} ({made.known} pictures of the manifest known), " if made.copy else ""
+    entered = f"{made.taken} pictures entered, {made.left_out} left out (file missing or changed)"
+    say(f"a new ledger for {path}: {begun}{entered}", err=False)
+    since = " since that copy was made" if made.copy else ""
+    say(f"what was paid for{since} and is not stored is not known to it; see docs/paid-work.md")
     return Exit.DONE
 
 

@@ -94,7 +94,8 @@ async def _post(target: Target, news: News, clock: Clock, context: ssl.SSLContex
     failed = ""
     timeout = aiohttp.ClientTimeout(total=_TRY_S)
     connector = aiohttp.TCPConnector(ssl=context, force_close=True)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=timeout, trust_env=False) as session:
         for number in range(_TRIES):
             if number:
                 await clock.sleep(_PAUSE_S * 2 ** (number - 1))

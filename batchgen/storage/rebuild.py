@@ -1,40 +1,61 @@
-"""A ledger made anew from the pictures and the manifest, for a folder whose ledger was lost or damaged.
+"""A ledger made anew from its latest copy, the pictures and the manifest, for a folder whose ledger was lost or damaged.
 
-It takes only what can be seen: pictures whose file is there with the hash that the manifest names. What was paid for
-and not yet stored cannot be known from files, and is not invented. The new ledger is whole before the old one is moved,
-and nothing is deleted: a failure leaves the folder as it was.
+A copy knows what was paid for when it was made; whatever the manifest lists beside that came later, or there is no copy.
+It takes only what can be seen: pictures whose file is there with the hash that the manifest names. What else was paid
+for cannot be known from files, and is not invented. The new ledger is whole before the old one is moved, and nothing is
+deleted: a failure leaves the folder as it was.
 """
 
+import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from batchgen.errors import StorageError
-from batchgen.storage.disk import in_words, sha256_below
+from batchgen.errors import StorageError, UsageError
+from batchgen.storage.backup import copies, take_copy
+from batchgen.storage.disk import in_words, make_folder, sha256_below
 from batchgen.storage.ledger import FILE_NAME, Ledger, sync_folder_at
 from batchgen.storage.purchases import MILLION, dump_json, name_key
+from batchgen.storage.queries import SPOOL_KEY
+from batchgen.storage.schema import misfit_in
 
 _NEW = f"{FILE_NAME}.new"
 _SPOOL = "spool"
 _PARTS = ("", "-wal", "-shm")
 
 
-async def rebuild_folder(folder: Path, rows: Iterable[dict[str, Any]], stamp: str) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a new ledger was made of."""
+
+    taken: int
+    """Pictures that were entered from the manifest."""
+    left_out: int
+    """Those whose file is missing or changed."""
+    known: int
+    """Pictures of the manifest that the copy knew already."""
+    copy: str
+    """The name of the copy that it begins with; empty for none."""
+
+
+async def rebuild_folder(folder: Path, rows: Iterable[dict[str, Any]], stamp: str) -> Rebuilt:
     """Give a folder a ledger made of its manifest's `rows`; the caller holds the folder's lock.
 
     What stood there is kept with `stamp` in its name: the old ledger with its log, and the answers in `spool/`, which
-    belong to the old ledger's calls. Returns how many pictures were taken and how many were left out. Raises
-    StorageError when none of the pictures is there, or when the disk refuses. Rows are taken in one at a time, in the
+    belong to the old ledger's calls, but for those that its copy waits for. Raises StorageError when none of the pictures is there, or when the disk refuses. Rows are taken in one at a time, in the
     ledger's thread, and once more from the first when that fails; what they raise is raised here, and the folder is as
     it was.
     """
     with in_words(folder):
         _remove_new(folder)
     try:
-        taken, left_out = await _entered(folder, rows)
-        if left_out and not taken:
+        copy = _copy_to_begin_with(folder)
+        taken, left_out, known = await _entered(folder, rows)
+        if left_out and not taken and not copy:
             raise StorageError(
                 f"{folder}: none of the {left_out} pictures in the manifest is there unchanged; nothing was done",
                 "put the pictures back; to buy all of them again, move the folder away",
@@ -47,10 +68,29 @@ async def rebuild_folder(folder: Path, rows: Iterable[dict[str, Any]], stamp: st
         if (folder / f"{_NEW}-wal").exists():  # what stands only in a log would not move with the file
             raise StorageError(f"{folder / _NEW} could not be finished; nothing else was changed", "try again")
         _put_in_place(folder, stamp)
-    return taken, left_out
+    return Rebuilt(taken, left_out, known, copy)
 
 
-async def _entered(folder: Path, rows: Iterable[dict[str, Any]]) -> tuple[int, int]:
+def _copy_to_begin_with(folder: Path) -> str:
+    """Put the latest copy of the ledger that is sound in the new one's place, and give its name; empty without one."""
+    for name in copies(folder):
+        try:
+            take_copy(folder, name, folder / _NEW)
+            ledger = Ledger(folder / _NEW)
+            ledger.close()
+            with contextlib.closing(sqlite3.connect(folder / _NEW)) as connection:
+                # Nothing is in flight at the end of a run: a copy that says so was made by something else.
+                sending = connection.execute("SELECT 1 FROM attempts WHERE state = 'sending'").fetchone()
+                if not sending and not misfit_in(connection):
+                    return name
+        except (StorageError, UsageError, sqlite3.Error):
+            pass
+        with in_words(folder):
+            _remove_new(folder)
+    return ""
+
+
+async def _entered(folder: Path, rows: Iterable[dict[str, Any]]) -> tuple[int, int, int]:
     ledger = Ledger(folder / _NEW)
     try:
         return await ledger.write(
@@ -72,12 +112,23 @@ def _put_in_place(folder: Path, stamp: str) -> None:
         old = folder / f"{FILE_NAME}{part}"
         if old.exists():
             old.rename(folder / f"{FILE_NAME}.before-{kept}{part}")
-    spool = folder / _SPOOL
+    spool, aside = folder / _SPOOL, folder / f"{_SPOOL}.before-{kept}"
     if spool.is_dir() and any(spool.iterdir()):
-        spool.rename(folder / f"{_SPOOL}.before-{kept}")
+        spool.rename(aside)
+        for key in _spooled(folder):
+            if (aside / key).is_file() and not (aside / key).is_symlink():
+                make_folder(spool)
+                os.link(aside / key, spool / key)
     sync_folder_at(folder)
     (folder / _NEW).replace(folder / FILE_NAME)
     sync_folder_at(folder)
+
+
+def _spooled(folder: Path) -> list[str]:
+    """The answers that pictures of the new ledger wait in."""
+    with contextlib.closing(sqlite3.connect(folder / _NEW)) as connection:
+        rows = connection.execute("SELECT DISTINCT spool FROM pictures WHERE state = 'waiting' AND spool IS NOT NULL")
+        return [key for (key,) in rows if SPOOL_KEY.fullmatch(key)]
 
 
 def _unused(folder: Path, stamp: str) -> str:
@@ -91,19 +142,58 @@ def _unused(folder: Path, stamp: str) -> str:
 
 def rebuild(
     connection: sqlite3.Connection, rows: Iterable[dict[str, Any]], is_whole: Callable[[str, str], bool]
-) -> tuple[int, int]:
-    """Enter the manifest's rows whose file `is_whole(file_name, sha256)` into an empty ledger.
+) -> tuple[int, int, int]:
+    """Enter the manifest's rows whose file `is_whole(file_name, sha256)` into a ledger that does not know them.
 
-    Returns how many pictures were taken and how many were left out because their file is missing or changed.
+    Returns how many pictures were taken, left out because their file is missing or changed, and known already.
     """
-    taken = left_out = 0
+    taken = left_out = known = 0
     for row in rows:
-        if not is_whole(row["file_name"], row["sha256"]):
+        if _is_known(connection, row):
+            known += 1
+        elif not is_whole(row["file_name"], row["sha256"]):
             left_out += 1
-            continue
-        _enter(connection, row)
-        taken += 1
-    return taken, left_out
+        elif _came_home(connection, row):
+            taken += 1
+        else:
+            _enter(connection, row)
+            taken += 1
+    return taken, left_out, known
+
+
+def _is_known(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM pictures WHERE task_id = ? AND file_name = ? AND state = 'stored'",
+        (row["task_id"], row["file_name"]),
+    )
+    return found.fetchone() is not None
+
+
+def _came_home(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
+    """Note a picture as stored that still waited when the copy was made; False when none did. It is paid for already."""
+    waiting = connection.execute(
+        "SELECT picture_id FROM pictures WHERE task_id = ? AND number = ? AND state = 'waiting'",
+        (row["task_id"], row["picture"]),
+    ).fetchone()
+    if waiting is None:
+        return False
+    facts = ("file_name", "bytes", "width", "height", "format", "sha256", "source_sha256")
+    connection.execute(
+        f"UPDATE pictures SET state = 'stored', {', '.join(f'{name} = ?' for name in facts)}, flags = ?, stored_at = ?"  # noqa: S608  # own words
+        " WHERE picture_id = ?",
+        (*(row[name] for name in facts), json.dumps(row["flags"]), row["created_at"], waiting[0]),
+    )
+    _settle(connection, row["task_id"])
+    return True
+
+
+def _settle(connection: sqlite3.Connection, task_id: str) -> None:
+    """A task is stored when none of its pictures waits any more."""
+    connection.execute(
+        "UPDATE tasks SET state = 'stored', kind = '', message = '' WHERE task_id = ? AND NOT EXISTS"
+        " (SELECT 1 FROM pictures p WHERE p.task_id = tasks.task_id AND p.state = 'waiting')",
+        (task_id,),
+    )
 
 
 def _enter(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
@@ -161,6 +251,8 @@ def _enter(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
         " billed = billed + excluded.billed",
         (row["currency"], price or 0),
     )
+    if not new:
+        _settle(connection, task_id)
 
 
 def _name(file_name: str) -> str:

@@ -112,3 +112,29 @@ def test_verify_says_what_is_missing_as_json_too(cli: Cli, sandbox: Server, tmp_
 
     assert found["pictures"] == 4
     assert [(entry["file_name"], entry["what"]) for entry in found["findings"]] == [(name, "missing")]
+
+
+def test_a_lost_ledger_comes_back_from_its_copy_with_what_was_maybe_billed(
+    cli: Cli, sandbox: Server, tmp_path: Path
+) -> None:
+    text = "prompts: [a lamp, 'a cup [[fault:504]]']\non_unknown: hold\nmodels: [black-forest-labs/flux.1-dev]\n"
+    job, folder = write_job(tmp_path, text), tmp_path / "outputs" / "foo"
+    assert cli("run", job, base_url=sandbox.base_url).code == 9
+    (copy,) = (folder / "backups").iterdir()
+    early = copy.read_bytes()
+    write_job(tmp_path, text.replace("a lamp", "a lamp, a fox"))
+    assert cli("run", job, base_url=sandbox.base_url).code == 9
+    copy.write_bytes(early)  # as if the last run had been cut off before it made one
+    for file in folder.glob("ledger.sqlite3*"):
+        file.unlink()
+
+    rebuilt = cli("verify", folder, "--rebuild")
+    again = cli("run", job, base_url=sandbox.base_url)
+    status = json.loads(cli("status", job, "--json", base_url=sandbox.base_url).out)
+
+    assert rebuilt.code == 0, rebuilt.err
+    assert f"begun with its copy {copy.name} (1 pictures of the manifest known), 1 pictures entered" in rebuilt.out
+    assert again.code == 9
+    assert sandbox.bill()["requests"] == 3
+    assert (status["counts"]["done"], status["counts"]["unknown"]) == (2, 1)
+    assert status["money"]["maybe_billed"] == status["money"]["spent"].replace("0.20", "0.10")

@@ -50,7 +50,8 @@ class Writer:
                 if not self.text.endswith("\n") and self.text:
                     self.text += self.rng.choice(["\n", "\n", "  # said\n"])
                 if self.rng.random() < 0.1:
-                    self.text += " " * self.rng.randrange(4) + "# between\n"
+                    # No deeper than the key: behind a block of lines it would be one of them.
+                    self.text += " " * self.rng.randrange(min(indent, 3) + 1) + "# between\n"
                 self.text += " " * indent
             if first:
                 self.places[loc] = self._here()

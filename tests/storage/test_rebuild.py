@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import hashlib
 import shutil
 import sqlite3
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from batchgen.errors import StorageError
+from batchgen.storage.backup import back_up
 from batchgen.storage.ledger import FILE_NAME, MANIFEST, Ledger, refuse_orphans
 from batchgen.storage.rebuild import rebuild_folder
 
@@ -30,7 +32,8 @@ def fact(folder: Path, file_name: str, task: str, *, picture: int = 1, price: in
 
 
 def rebuilt(folder: Path, rows: list[dict[str, Any]]) -> tuple[int, int]:
-    return asyncio.run(rebuild_folder(folder, rows, STAMP))
+    made = asyncio.run(rebuild_folder(folder, rows, STAMP))
+    return made.taken, made.left_out
 
 
 def old_ledger(folder: Path, *, with_log: bool = False) -> None:
@@ -181,3 +184,94 @@ def test_a_ledger_without_tasks_is_refused_only_beside_a_manifest_with_lines(tmp
     (tmp_path / FILE_NAME).write_bytes(b"")
     with pytest.raises(StorageError, match="its ledger is empty"):
         refuse_orphans(tmp_path)
+
+
+def with_copy(folder: Path, *statements: str) -> None:
+    """A ledger of which a copy was made, after these statements; then the ledger is lost."""
+    ledger = Ledger(folder / FILE_NAME)
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    assert back_up(folder, 1_800_000_000.0) == ""
+    (folder / FILE_NAME).unlink()
+
+
+def task(task_id: str, state: str) -> str:
+    return (
+        "INSERT INTO tasks(task_id, state, label, model, name, name_key, record, purchase, created_at) VALUES"
+        f" ('{task_id.ljust(64, '0')}', '{state}', 'dev', 'm/dev', '{task_id}', '{task_id}', '{{}}', 1, 0)"
+    )
+
+
+def attempt(number: int, task_id: str, state: str) -> str:
+    return (
+        "INSERT INTO attempts(attempt_id, task_id, run_id, purchase, idempotency_key, state, from_state, again, images,"
+        f" price, currency, scopes, cost, sent_at) VALUES ({number}, '{task_id.ljust(64, '0')}', 'r', 1, 'abc', '{state}',"
+        " 'pending', 0, 1, 10, 'CNY', 'life', 10, 0)"
+    )
+
+
+def picture(number: int, task_id: str, spool: str = "") -> str:
+    return (
+        "INSERT INTO pictures(task_id, attempt_id, run_id, number, state, url, spool, item, billed_at, expires_at) VALUES"
+        f" ('{task_id.ljust(64, '0')}', {number}, 'r', 1, 'waiting', 'https://x.example/a', '{spool}', 0, 0, 9e9)"
+    )
+
+
+def test_a_copy_of_the_ledger_brings_back_what_no_file_tells(tmp_path: Path) -> None:
+    with_copy(
+        tmp_path,
+        *(task("aaa", "billed"), attempt(1, "aaa", "billed"), picture(1, "aaa")),
+        *(task("bbb", "unknown"), attempt(2, "bbb", "unknown")),
+        *(task("ccc", "billed"), attempt(3, "ccc", "billed"), picture(3, "ccc", "3-abc")),
+    )
+    (tmp_path / "spool").mkdir()
+    for key in ("3-abc", "9-def"):
+        (tmp_path / "spool" / key).write_bytes(b"paid for")
+    rows = [fact(tmp_path, "images/a.png", "aaa"), fact(tmp_path, "images/d.png", "ddd", price=10)]
+
+    assert rebuilt(tmp_path, rows) == (2, 0)
+
+    ledger = tmp_path / FILE_NAME
+    states = dict(zip(values(ledger, "SELECT name FROM tasks"), values(ledger, "SELECT state FROM tasks"), strict=True))
+    assert states == {"aaa": "stored", "bbb": "unknown", "ccc": "billed", "d": "stored"}
+    # The first picture was paid for when the copy was made; only the one that came later is a new call.
+    assert values(ledger, "SELECT COUNT(*) FROM attempts") == [4]
+    assert values(ledger, "SELECT file_name FROM pictures WHERE state = 'stored' ORDER BY 1") == [
+        "images/a.png",
+        "images/d.png",
+    ]
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["3-abc"]
+    assert (tmp_path / f"spool.before-{STAMP}" / "9-def").exists()
+
+
+def test_what_the_copy_says_of_a_later_picture_is_overtaken_by_the_manifest(tmp_path: Path) -> None:
+    with_copy(tmp_path, task("bbb", "unknown"), attempt(2, "bbb", "unknown"))
+
+    assert rebuilt(tmp_path, [fact(tmp_path, "images/b.png", "bbb", price=10)]) == (1, 0)
+
+    assert values(tmp_path / FILE_NAME, "SELECT state FROM tasks") == ["stored"]
+    assert sorted(values(tmp_path / FILE_NAME, "SELECT state FROM attempts")) == ["billed", "unknown"]
+
+
+def test_a_damaged_copy_is_passed_over_for_an_older_one(tmp_path: Path) -> None:
+    with_copy(tmp_path, task("bbb", "unknown"), attempt(2, "bbb", "unknown"))
+    (tmp_path / "backups" / "ledger-2029-01-01.sqlite3").write_bytes(b"SQLite format 3\0 and then nothing")
+    (tmp_path / "backups" / "ledger-2029-01-02.sqlite3").symlink_to("ledger-2029-01-01.sqlite3")
+
+    made = asyncio.run(rebuild_folder(tmp_path, [], STAMP))
+
+    assert made.copy == "ledger-2027-01-15.sqlite3"
+    assert values(tmp_path / FILE_NAME, "SELECT state FROM tasks") == ["unknown"]
+
+
+def test_a_copy_with_a_rule_of_somebody_else_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / "backups" / "ledger-2029-01-01.sqlite3")) as connection:
+        connection.execute("CREATE TABLE tasks(x)")
+
+    rows = [fact(tmp_path, "images/a.png", "aaa")]
+
+    assert rebuilt(tmp_path, rows) == (1, 0)
+    assert values(tmp_path / FILE_NAME, "SELECT state FROM tasks") == ["stored"]
