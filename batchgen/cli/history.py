@@ -1,6 +1,7 @@
 """`batchgen history`: what every night made and cost, over many folders."""
 
 import contextlib
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batchgen.cli.jobs import folders_of_nights, jobs_argument, open_job, open_template
+from batchgen.cli.jobs import folders_of, jobs_argument
 from batchgen.cli.messages import say
 from batchgen.errors import UsageError
 from batchgen.spec.job import Job
 
 if TYPE_CHECKING:
-    from batchgen.views.history import Folder
+    from batchgen.views.history import Folder, History
+
+_OWING_SHOWN = 3
 
 
 @click.command(
@@ -54,10 +57,12 @@ def command(jobs: tuple[Path, ...], month: str, by: str, as_csv: bool, as_json: 
 
     folders: dict[str, Folder] = {}
     for path in jobs:
-        found = list(_folders(path))
+        found = [each for job, folder, night in folders_of(path) for each in _folder(job, folder, night)]
         if not found and not (as_csv or as_json):
             say(f"{path}: no run yet; `batchgen run {shlex.quote(str(path))}` begins", err=False)
-        folders |= {folder.path: folder for folder in found}
+        for folder in found:
+            # One that is named twice, or through a link, was paid for once.
+            folders.setdefault(os.path.realpath(folder.path), folder)
     if not folders and not (as_csv or as_json):
         return
     history = views.make_history(list(folders.values()), by=by, month=month, now=RealClock().now())
@@ -66,66 +71,53 @@ def command(jobs: tuple[Path, ...], month: str, by: str, as_csv: bool, as_json: 
     elif as_json:
         click.echo(views.as_json(history))
     else:
-        from rich.console import Console
-
-        Console().print(views.history_page(history))
+        _show(history)
 
 
-def _folders(path: Path) -> "Iterator[Folder]":
-    from batchgen.storage.ledger import FILE_NAME
+def _show(history: "History") -> None:
+    from rich.console import Console
 
-    if path.is_dir():
-        inside = [path] if (path / FILE_NAME).exists() else _output_folders_in(path)
-        if not inside:
-            raise UsageError(f"{path} is not the output folder of a job, and holds none", "name the job file instead")
-        for folder in inside:
-            yield from _folder(open_job(folder)[0], folder, _night_in(folder) if folder != path else "")
-        return
-    job = open_template(path)
-    if job.output.nightly:
-        for night, folder in folders_of_nights(job.output.folder):
-            yield from _folder(job, folder, night)
-    else:
-        yield from _folder(job, job.output.folder)
+    from batchgen.views.history_table import history_page
 
-
-def _output_folders_in(path: Path) -> list[Path]:
-    from batchgen.storage.ledger import FILE_NAME
-
-    return sorted(entry for entry in path.iterdir() if not entry.is_symlink() and (entry / FILE_NAME).is_file())
-
-
-def _night_in(folder: Path) -> str:
-    return folder.name if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name) else ""
+    Console().print(history_page(history))
+    # Whole lines, however long: they are copied.
+    for line in history.owing[:_OWING_SHOWN]:
+        say(f"  {line}", err=False)
+    if len(history.owing) > _OWING_SHOWN:
+        say(f"  and {len(history.owing) - _OWING_SHOWN} more; --json names them all", err=False)
 
 
 def _folder(job: Job, folder: Path, night: str = "") -> "Iterator[Folder]":
     from batchgen.spec.seeds import job_renew
-    from batchgen.storage.history import entries, runs_of
+    from batchgen.storage.history import entries, night_of_folder, runs_of
     from batchgen.storage.ledger import open_reader
     from batchgen.storage.lock import is_held
     from batchgen.storage.queries import counts
     from batchgen.storage.runs import nights_of
     from batchgen.views.history import Folder
 
+    # A link keeps its name; `..` goes.
+    whole, here = Path(os.path.abspath(folder)), Path.cwd()  # noqa: PTH100
     going = is_held(folder)
     reader = open_reader(folder)
     if reader is None:
         return
     with contextlib.closing(reader):
+        reader.execute("BEGIN")  # one moment of it: a run that begins meanwhile would have calls and be none
         by_state: dict[str, int] = {}
         for (_, state), number in counts(reader).items():
             by_state[state] = by_state.get(state, 0) + number
         yield Folder(
-            path=str(folder.absolute()),
+            path=str(whole),
             job=job.name,
             renew=job_renew(job),
             utc_offset_s=job.provider.utc_offset_s,
             going=going,
             runs=runs_of(reader),
             entries=entries(reader, job.provider.utc_offset_s),
-            nights=nights_of(reader),
+            nights=nights_of(reader) if not night else [own] if (own := night_of_folder(reader, night)) else [],
             waiting=by_state.get("billed", 0),
             unknown=by_state.get("unknown", 0) + (0 if going else by_state.get("sending", 0)),
             night=night,
+            named=str(whole.relative_to(here) if here in whole.parents and here != here.parent else whole),
         )

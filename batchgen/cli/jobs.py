@@ -1,6 +1,7 @@
 """What verbs share about their argument: a job file, or the output folder of one."""
 
 import dataclasses
+import re
 import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from batchgen.spec.job import DEFAULT_CONCURRENCY, Job
 
 if TYPE_CHECKING:
     from batchgen.spec.plan import Plan, Room
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 job_argument = click.argument("job", type=click.Path(path_type=Path))
 jobs_argument = click.argument("jobs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -42,11 +45,6 @@ def open_job(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
     if job.output.nightly:
         job = _in_night(job, _last_night(job))
     return job, environment
-
-
-def open_template(path: Path) -> Job:
-    """The job of a job file as it stands there: where each night has a folder of its own, `{night}` is in its name."""
-    return _read(path, ())[0]
 
 
 def open_job_of_night(path: Path, sets: Sequence[str], named: str) -> tuple[Job, Environment, str]:
@@ -84,8 +82,6 @@ def _last_night(job: Job) -> str:
 
 def folders_of_nights(template: Path) -> list[tuple[str, Path]]:
     """The nights that have a folder with a ledger, the first one first; `template` holds `{night}` for their date."""
-    import re
-
     from batchgen.spec.job import NIGHT
     from batchgen.storage.ledger import FILE_NAME
 
@@ -99,6 +95,31 @@ def folders_of_nights(template: Path) -> list[tuple[str, Path]]:
     nights = sorted(match[1] for match in found if match)
     folders = ((night, Path(str(template).replace(NIGHT, night))) for night in nights)
     return [(night, folder) for night, folder in folders if (folder / FILE_NAME).is_file()]
+
+
+def folders_of(path: Path) -> "Iterator[tuple[Job, Path, str]]":
+    """Every output folder that a job file or folder stands for, with its job, and its night where each has its own.
+
+    A folder that is none stands for the output folders in it. Raises UsageError where there is none.
+    """
+    from batchgen.storage.ledger import FILE_NAME
+
+    if not path.is_dir():
+        job, _ = _read(path, ())
+        if not job.output.nightly:
+            yield job, job.output.folder, ""
+            return
+        for night, folder in folders_of_nights(job.output.folder):
+            yield _in_night(job, night), folder, night
+        return
+    if (path / FILE_NAME).exists():
+        yield open_job(path)[0], path, ""
+        return
+    inside = sorted(entry for entry in path.iterdir() if not entry.is_symlink() and (entry / FILE_NAME).is_file())
+    if not inside:
+        raise UsageError(f"{path} is not the output folder of a job, and holds none", "name the job file instead")
+    for folder in inside:
+        yield open_job(folder)[0], folder, folder.name if _DATE.fullmatch(folder.name) else ""
 
 
 def _from_folder(folder: Path, sets: Sequence[str]) -> Job:

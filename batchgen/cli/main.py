@@ -47,6 +47,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("history", "what every night made and cost"),
             ("schedule", "a timer or a crontab line for a nightly run"),
             ("verify", "check every stored picture against the ledger"),
+            ("prune", "make room: old logs, unused thumbnails, rejected pictures"),
         ),
     ),
     (

@@ -7,14 +7,17 @@ refuses to guess what a provider's bill says.
 import calendar
 import datetime
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from batchgen.storage.runs import Night
 from batchgen.storage.schema import version_of
 
 _COUNTED_SINCE = 3
 _DAYS_TO_PROJECT = 2
+_REBUILT = "not known: the ledger was made anew, and of this run only pictures are left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,9 @@ class Run:
     last_sign_at: float
     """When it last sent, heard or stored something."""
     pictures: int
-    """Pictures of its calls that are on disk now."""
+    """Pictures that it stored, whichever run paid for them."""
+    began_to_buy: bool = True
+    """False for one that sent nothing and was asked for nothing: it fetched what was paid for."""
 
 
 @dataclass(slots=True)
@@ -98,31 +103,66 @@ def entries(connection: sqlite3.Connection, utc_offset_s: float) -> list[Entry]:
 
 
 def runs_of(connection: sqlite3.Connection) -> list[Run]:
-    """Every run, the first one first."""
-    signs = dict(
-        connection.execute("SELECT run_id, MAX(MAX(sent_at), MAX(COALESCE(ended_at, 0))) FROM attempts GROUP BY run_id")
-    )
-    stored: Mapping[str, int] = dict(
-        connection.execute("SELECT run_id, COUNT(*) FROM pictures WHERE state = 'stored' GROUP BY run_id")
-    )
-    reason = "reason" if version_of(connection) >= _COUNTED_SINCE else "''"
-    rows = connection.execute(
-        f"SELECT run_id, job, night, started_at, ended_at, exit_code, {reason} AS reason FROM runs ORDER BY started_at, run_id"  # noqa: S608  # own words
-    )
-    return [
-        Run(
-            run_id=row["run_id"],
-            job=row["job"],
-            night=row["night"],
-            started_at=row["started_at"],
-            ended_at=row["ended_at"],
-            exit_code=row["exit_code"],
-            reason=row["reason"],
-            last_sign_at=max(row["started_at"], signs.get(row["run_id"]) or 0.0),
-            pictures=stored.get(row["run_id"], 0),
+    """Every run, the first one first; also those that a rebuilt ledger knows from their calls alone."""
+    calls = {
+        row["run_id"]: row
+        for row in connection.execute(
+            # A call that a kill cut off is ended by the next run, and that is no sign of life of this one.
+            "SELECT run_id, MIN(sent_at) AS first,"
+            " MAX(MAX(sent_at, CASE kind WHEN 'killed' THEN 0 ELSE COALESCE(ended_at, 0) END)) AS last"
+            " FROM attempts GROUP BY run_id"
         )
-        for row in rows
+    }
+    since = "reason, tasks" if version_of(connection) >= _COUNTED_SINCE else "'' AS reason, NULL AS tasks"
+    rows = connection.execute(
+        f"SELECT run_id, job, night, started_at, ended_at, exit_code, {since} FROM runs"  # noqa: S608  # own words
+    )
+    runs = []
+    for row in rows:
+        own = calls.pop(row["run_id"], None)
+        runs.append(
+            Run(
+                run_id=row["run_id"],
+                job=row["job"],
+                night=row["night"],
+                started_at=row["started_at"],
+                ended_at=row["ended_at"],
+                exit_code=row["exit_code"],
+                reason=row["reason"],
+                last_sign_at=max(row["started_at"], own["last"] if own else 0.0),
+                pictures=0,
+                began_to_buy=own is not None or row["tasks"] is not None or row["ended_at"] is None,
+            )
+        )
+    # Their money would be missing from the sums of runs.
+    runs += [
+        Run(run_id, "", "", own["first"], own["last"], None, _REBUILT, own["last"], 0) for run_id, own in calls.items()
     ]
+    return _with_pictures(connection, sorted(runs, key=lambda run: (run.started_at, run.run_id)))
+
+
+def _with_pictures(connection: sqlite3.Connection, runs: Sequence[Run]) -> list[Run]:
+    """The runs with what each stored. A folder has one run at a time, so that it is the last one that had begun."""
+    starts = [run.started_at for run in runs]
+    stored, latest = [0] * len(runs), [0.0] * len(runs)
+    rows = connection.execute("SELECT COALESCE(stored_at, billed_at) FROM pictures WHERE state = 'stored'")
+    for (at,) in rows if runs else ():
+        number = max(0, bisect_right(starts, at) - 1)
+        stored[number] += 1
+        latest[number] = max(latest[number], at)
+    return [
+        replace(run, pictures=pictures, last_sign_at=max(run.last_sign_at, at))
+        for run, pictures, at in zip(runs, stored, latest, strict=True)
+    ]
+
+
+def night_of_folder(connection: sqlite3.Connection, night: str) -> Night | None:
+    """What became of the tasks of a folder that is one night's alone; None where no run of it counted them."""
+    if version_of(connection) < _COUNTED_SINCE:
+        return None
+    (asked,) = connection.execute("SELECT MAX(tasks) FROM runs").fetchone()
+    (bought,) = connection.execute("SELECT COUNT(*) FROM tasks WHERE state NOT IN ('pending', 'sending')").fetchone()
+    return None if asked is None else Night(night, asked, bought)
 
 
 def projected(by_day: Mapping[str, int], today: datetime.date) -> int | None:

@@ -9,6 +9,7 @@ deleted: a failure leaves the folder as it was.
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ async def rebuild_folder(folder: Path, rows: Iterable[dict[str, Any]], stamp: st
     """Give a folder a ledger made of its manifest's `rows`; the caller holds the folder's lock.
 
     What stood there is kept with `stamp` in its name: the old ledger with its log, and the answers in `spool/`, which
-    belong to the old ledger's calls, but for those that its copy waits for. Raises StorageError when none of the pictures is there, or when the disk refuses. Rows are taken in one at a time, in the
+    belong to the old ledger's calls; those that its copy waits for stay in `spool/`, too. Raises StorageError when none
+    of the pictures is there and no copy either, or when the disk refuses. Rows are taken in one at a time, in the
     ledger's thread, and once more from the first when that fails; what they raise is raised here, and the folder is as
     it was.
     """
@@ -115,10 +117,10 @@ def _put_in_place(folder: Path, stamp: str) -> None:
     spool, aside = folder / _SPOOL, folder / f"{_SPOOL}.before-{kept}"
     if spool.is_dir() and any(spool.iterdir()):
         spool.rename(aside)
-        for key in _spooled(folder):
-            if (aside / key).is_file() and not (aside / key).is_symlink():
+        for name in _spooled(folder):
+            if (aside / name).is_file() and not (aside / name).is_symlink():
                 make_folder(spool)
-                os.link(aside / key, spool / key)
+                _keep_both(aside / name, spool / name)
     sync_folder_at(folder)
     (folder / _NEW).replace(folder / FILE_NAME)
     sync_folder_at(folder)
@@ -128,7 +130,16 @@ def _spooled(folder: Path) -> list[str]:
     """The answers that pictures of the new ledger wait in."""
     with contextlib.closing(sqlite3.connect(folder / _NEW)) as connection:
         rows = connection.execute("SELECT DISTINCT spool FROM pictures WHERE state = 'waiting' AND spool IS NOT NULL")
-        return [key for (key,) in rows if SPOOL_KEY.fullmatch(key)]
+        return [f"{key}.body" for (key,) in rows if SPOOL_KEY.fullmatch(key)]
+
+
+def _keep_both(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a disk without second names
+        shutil.copyfile(source, target)
+        with target.open("rb") as copy:
+            os.fsync(copy.fileno())
 
 
 def _unused(folder: Path, stamp: str) -> str:
@@ -163,7 +174,7 @@ def rebuild(
 
 def _is_known(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
     found = connection.execute(
-        "SELECT 1 FROM pictures WHERE task_id = ? AND file_name = ? AND state = 'stored'",
+        "SELECT 1 FROM pictures WHERE task_id = ? AND file_name = ? AND state IN ('stored', 'pruned')",
         (row["task_id"], row["file_name"]),
     )
     return found.fetchone() is not None

@@ -55,7 +55,7 @@ def log_names(folder: Path) -> list[str]:
     return []
 
 
-def stale_logs(found: list[str], keep: int, days: int, now: float) -> list[str]:
+def stale_logs(found: list[str], keep: int, days: float, now: float) -> list[str]:
     """Which of the logs `found` (the oldest first) are too many or too old; `days` of 0 is no bound."""
     oldest = (
         datetime.datetime.fromtimestamp(max(0.0, now - days * _DAY_S), datetime.UTC).strftime(_FORM) if days else ""

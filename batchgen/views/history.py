@@ -1,31 +1,36 @@
-"""What nights made and cost, as rows: for a table, for a spreadsheet, for a program; and in words for a tired person.
+"""What nights made and cost, as rows: for a table, for a spreadsheet, for a program.
 
 However rows are grouped, they are sums of the same entries and come to the same. It refuses to read ledgers.
 """
 
 import csv
+import dataclasses
 import datetime
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import shlex
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from batchgen.engine.summary import as_money
 from batchgen.errors import Exit
-from batchgen.outside import clean, csv_cell, json_text
+from batchgen.outside import clean, csv_cell, json_text, printable
+from batchgen.spec.seeds import night_for, night_of
 from batchgen.storage.history import Entry, Run, Spent, projected
 from batchgen.storage.runs import Night
-from batchgen.views.columns import Page
-from batchgen.views.text import clock_time, count, date, duration, money
+from batchgen.views.text import date
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
+    from batchgen.spec.job import Renew
 
-_DAY_S = 86_400.0
 _STEPS = {"daily": 1, "weekly": 7}
 _SPAN = 14
 """Nights after which a day of the week without any run is taken for one on which none is meant to be."""
+_CALENDAR = range(2000, 2200)
+"""Years that a night may be of: a stranger's ledger may name any, and all between two of them would be missed."""
+_SERIES = 2
+"""Nights that make a job one that has nights: a single one may have been to try it out."""
 _EXITS: Mapping[int, str] = {
     Exit.DONE: "done",
     Exit.BUG: "internal error",
@@ -59,6 +64,7 @@ COLUMNS = [
     "maybe_billed_pictures",
     "refused",
     "not_bought",
+    "missed",
     "currency",
     "billed",
     "maybe_billed",
@@ -71,7 +77,7 @@ class Folder:
 
     path: str
     job: str
-    renew: str
+    renew: "Renew"
     """`never`, `daily` or `weekly`: how often there should be a new night."""
     utc_offset_s: float
     """Of the provider's calendar."""
@@ -84,6 +90,8 @@ class Folder:
     unknown: int = 0
     night: str = ""
     """Where each night has a folder of its own, the night of this one."""
+    named: str = ""
+    """The folder as a command of the user names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,8 @@ class History:
     pictures: int
     waiting: int
     unknown: int
+    owing: Sequence[str] = ()
+    """The commands that deal with what waits or is unknown."""
     month: str = ""
     so_far: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By currency: what the present month has cost, and will at this rate."""
@@ -113,8 +123,11 @@ def make_history(folders: Sequence[Folder], *, by: str = "run", month: str = "",
     for folder in kept:
         for entry in folder.entries:
             totals.setdefault(entry.currency, Spent()).add(entry.spent)
-    runs = [row for group in _series(kept) for row in _run_rows(group)]
-    missed = sum(row["kind"] == "missed" for row in runs)
+    runs = [*(row for folder in kept for row in _run_rows(folder))]
+    for group in _series(folders):
+        runs += _missed(group, month, now)
+    runs.sort(key=lambda row: (row["night"] or row["day"], row.get("started_at", 0.0)))
+    missed = sum(row["missed"] for row in runs)
     return History(
         by=by,
         rows=runs if by == "run" else _grouped(kept, by),
@@ -124,6 +137,7 @@ def make_history(folders: Sequence[Folder], *, by: str = "run", month: str = "",
         pictures=sum(run.pictures for folder in kept for run in folder.runs),
         waiting=sum(folder.waiting for folder in kept),
         unknown=sum(folder.unknown for folder in kept),
+        owing=[*_owing(folders)],
         month=month,
         so_far={} if month else _so_far(folders, now),
     )
@@ -135,7 +149,8 @@ def _in_month(folder: Folder, month: str) -> Folder:
     entries = [entry for entry in folder.entries if entry.day.startswith(month)]
     paid = {entry.run_id for entry in entries}
     runs = [run for run in folder.runs if run.run_id in paid or _day(run.started_at, folder).startswith(month)]
-    return Folder(**{name: getattr(folder, name) for name in Folder.__slots__} | {"entries": entries, "runs": runs})
+    going = folder.going and runs[-1:] == list(folder.runs[-1:])
+    return dataclasses.replace(folder, entries=entries, runs=runs, going=going)
 
 
 def _day(at: float, folder: Folder) -> str:
@@ -167,37 +182,41 @@ def _series(folders: Sequence[Folder]) -> list[list[Folder]]:
     return list(series.values())
 
 
-def _run_rows(series: Sequence[Folder]) -> list[dict[str, Any]]:
-    """A row a run and currency, and one for each night that was missed, in the order of their beginnings."""
-    found: list[dict[str, Any]] = []
-    for folder in series:
-        spent: dict[str, dict[str, Spent]] = {}
-        for entry in folder.entries:
-            spent.setdefault(entry.run_id, {}).setdefault(entry.currency, Spent()).add(entry.spent)
-        last_of_night = {run.night: run.run_id for run in folder.runs}
-        lacking = {last_of_night.get(night.night): night.not_bought for night in folder.nights}
-        for run in folder.runs:
-            for number, (currency, sums) in enumerate(sorted(spent.get(run.run_id, {"": Spent()}).items())):
-                found.append(_run_row(folder, run, currency, sums, lacking.get(run.run_id, 0), first=not number))
-    found += _missed(series)
-    return sorted(found, key=lambda row: (row["night"] or row["day"], row.get("started_at", 0.0)))
+def _owing(folders: Sequence[Folder]) -> Iterator[str]:
+    """What to type for what is paid for and not here, and for what nobody knows."""
+    for verb in ("recover", "status"):
+        for folder in folders:
+            if folder.waiting if verb == "recover" else folder.unknown:
+                yield f"batchgen {verb} {printable(shlex.quote(folder.named or folder.path))}"
+
+
+def _run_rows(folder: Folder) -> Iterator[dict[str, Any]]:
+    """A row a run and currency."""
+    spent: dict[str, dict[str, Spent]] = {}
+    for entry in folder.entries:
+        spent.setdefault(entry.run_id, {}).setdefault(entry.currency, Spent()).add(entry.spent)
+    last_of_night = {run.night: run.run_id for run in folder.runs if run.began_to_buy}
+    lacking = {last_of_night.get(night.night): night.not_bought for night in folder.nights}
+    for run in folder.runs:
+        for number, (currency, sums) in enumerate(sorted(spent.get(run.run_id, {"": Spent()}).items())):
+            yield _run_row(folder, run, currency, sums, lacking.get(run.run_id, 0), first=not number)
 
 
 def _run_row(folder: Folder, run: Run, currency: str, spent: Spent, not_bought: int, *, first: bool) -> dict[str, Any]:
-    is_last = run is folder.runs[-1]
     ended_at = run.ended_at
-    if ended_at is None and not (folder.going and is_last):
-        ended, took = f"killed; last sign of life {date(run.last_sign_at)}", run.last_sign_at - run.started_at
+    took = (run.last_sign_at if ended_at is None else ended_at) - run.started_at
+    if _is_going(folder, run):
+        # What it has not bought yet, it may still buy.
+        ended, not_bought = "it is going on now", 0
     elif ended_at is None:
-        ended, took = "it is going on now", run.last_sign_at - run.started_at
+        ended = f"killed; last sign of life {date(run.last_sign_at)}"
     else:
-        took = ended_at - run.started_at
-        ended = clean(run.reason, 200).rstrip(".") or _ended(run.exit_code or 0, spent)
+        ended = clean(run.reason, 200).rstrip(".") or _ended(run, spent)
     if not_bought:
         ended += f"; {not_bought} not bought"
     return {
         "kind": "run",
-        "job": run.job,
+        "job": run.job or folder.job,
         "folder": folder.path,
         "night": run.night or folder.night,
         "day": _day(run.started_at, folder),
@@ -209,14 +228,21 @@ def _run_row(folder: Folder, run: Run, currency: str, spent: Spent, not_bought: 
         "ended": ended,
         "pictures": run.pictures if first else 0,
         "not_bought": not_bought if first else 0,
+        "missed": 0,
         **_sums(currency, spent),
     }
 
 
-def _ended(exit_code: int, spent: Spent) -> str:
-    if exit_code == Exit.TASKS_FAILED and spent.refused:
+def _is_going(folder: Folder, run: Run) -> bool:
+    return folder.going and run.ended_at is None and run is folder.runs[-1]
+
+
+def _ended(run: Run, spent: Spent) -> str:
+    if run.exit_code == Exit.TASKS_FAILED and spent.refused:
         return f"{spent.refused} refused"
-    return _EXITS.get(exit_code, f"exit code {exit_code}")
+    if run.exit_code == Exit.DONE and not run.began_to_buy:
+        return "done; bought nothing"
+    return "not known" if run.exit_code is None else _EXITS.get(run.exit_code, f"exit code {run.exit_code}")
 
 
 def _sums(currency: str, spent: Spent) -> dict[str, Any]:
@@ -231,33 +257,61 @@ def _sums(currency: str, spent: Spent) -> dict[str, Any]:
     }
 
 
-def _missed(series: Sequence[Folder]) -> Iterator[dict[str, Any]]:
-    """Nights between the first and the last one that had no run, and why, where another run says so."""
-    step = 1 if series[0].night else _STEPS.get(series[0].renew, 0)
-    runs = sorted(
-        ((run.night or folder.night, run, folder) for folder in series for run in folder.runs),
-        key=lambda each: each[1].started_at,
-    )
-    had = {night for night, _, _ in runs if night}
-    if not step or len(had) < 2:
+def _missed(series: Sequence[Folder], month: str, now: float) -> Iterator[dict[str, Any]]:
+    """A row for all nights in a row on which no run began, from the first night to the last that is over, and why.
+
+    Why is told by the run that was going on at that time, where there was one.
+    """
+    renew: Renew = "daily" if series[0].night else series[0].renew
+    step = datetime.timedelta(days=_STEPS.get(renew, 0))
+    every = [(run, folder) for folder in series for run in folder.runs]
+    every.sort(key=lambda each: each[0].started_at)
+    begun: dict[datetime.date, float] = {}
+    for run, folder in every if step else ():
+        night = _date_of(run.night or folder.night, renew)
+        if night and run.began_to_buy:
+            begun.setdefault(night, run.started_at)
+    if len(begun) < _SERIES:
         return
-    first, last = (datetime.date.fromisoformat(night) for night in (min(had), max(had)))
-    weekdays = {datetime.date.fromisoformat(night).weekday() for night in had}
-    for days in range(step, (last - first).days, step):
-        night = first + datetime.timedelta(days=days)
-        is_meant = step > 1 or (last - first).days < _SPAN or night.weekday() in weekdays
-        if night.isoformat() in had or not is_meant:
-            continue
-        before = max(
-            ((name, run) for name, run, _ in runs if name and name < night.isoformat()), key=lambda each: each[0]
-        )
-        expected = before[1].started_at + _DAY_S * (night - datetime.date.fromisoformat(before[0])).days
-        over = next(
-            (name for name, run, _ in runs if run.started_at < expected <= (run.ended_at or run.last_sign_at)), ""
-        )
-        why = f"missed: the run of {over} was still going" if over else "missed: no run began"
-        about = {"job": series[0].job, "folder": series[0].path, "night": night.isoformat()}
-        yield {"kind": "missed", **about, "ended": why}
+    first, last = min(begun), max(begun)
+    weekdays = {night.weekday() for night in begun} if (last - first).days >= _SPAN else set(range(7))
+    streaks: list[tuple[str, list[str]]] = []
+    is_new, usual_at, night = True, begun[first], first
+    while (night := night + step) <= max(last, _tonight(now, renew) - step):
+        usual_at = begun.get(night, usual_at + step.total_seconds())
+        if night in begun:
+            is_new = True
+        elif night.weekday() in weekdays and night.isoformat().startswith(month):
+            over = _going_at(usual_at, every, now)
+            if is_new or over != streaks[-1][0]:
+                streaks.append((over, []))
+            streaks[-1][1].append(night.isoformat())
+            is_new = False
+    for over, nights in streaks:
+        until = f" until {nights[-1]}, {len(nights)} nights" if len(nights) > 1 else ""
+        why = f"the run of {over} was still going" if over else "no run began"
+        about = {"job": series[0].job, "folder": series[0].path, "night": nights[0], "missed": len(nights)}
+        yield {"kind": "missed", **about, "ended": f"missed{until}: {why}"}
+
+
+def _date_of(night: str, renew: "Renew") -> datetime.date | None:
+    try:
+        date = datetime.date.fromisoformat(night_for(renew, night))
+    except ValueError:
+        return None
+    return date if date.year in _CALENDAR else None
+
+
+def _tonight(now: float, renew: "Renew") -> datetime.date:
+    offset = datetime.datetime.fromtimestamp(now, datetime.UTC).astimezone().utcoffset()
+    return datetime.date.fromisoformat(night_of(now, renew, offset.total_seconds() if offset else 0.0))
+
+
+def _going_at(at: float, every: Sequence[tuple[Run, Folder]], now: float) -> str:
+    """The night or day of the run that went on at that time, or nothing. The last one to begin holds the folder."""
+    run, folder = every[bisect_left(every, at, key=lambda each: each[0].started_at) - 1]
+    end = now if _is_going(folder, run) else run.ended_at or run.last_sign_at
+    return clean(run.night or folder.night or _day(run.started_at, folder), 10) if at <= end else ""
 
 
 def _grouped(folders: Sequence[Folder], by: str) -> list[dict[str, Any]]:
@@ -285,6 +339,7 @@ def as_json(history: History) -> str:
         "pictures": history.pictures,
         "waiting": history.waiting,
         "unknown": history.unknown,
+        "next": history.owing,
         "this_month": {
             currency: {"spent": as_money(so_far), "projected": as_money(whole)}
             for currency, (so_far, whole) in history.so_far.items()
@@ -315,121 +370,3 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
             at = datetime.datetime.fromtimestamp(plain[name], datetime.UTC)
             plain[name] = at.isoformat(timespec="seconds").replace("+00:00", "Z")
     return plain
-
-
-def history_page(history: History) -> Page:
-    """The rows as a table, and what they come to in words."""
-
-    def build(width: int) -> "Sequence[RenderableType]":
-        from rich.text import Text
-
-        tables = _run_tables(history, width) if history.by == "run" else [_sums_table(history)]
-        return [*tables, Text(), *(Text(line) for line in _words(history))]
-
-    return Page(build)
-
-
-def _words(history: History) -> Iterator[str]:
-    parts = [count(history.runs, "run")]
-    parts += [f"{count(history.missed, 'night')} missed"] if history.missed else []
-    parts.append(f"{count(history.pictures, 'picture')} on disk")
-    yield ", ".join(parts)
-    for currency, spent in sorted(history.totals.items()):
-        line = f"{money(as_money(spent.billed), currency)} billed for {count(spent.billed_pictures, 'picture')}"
-        if spent.maybe_pictures:
-            line += (
-                f", {money(as_money(spent.maybe), currency)} maybe billed for {spent.maybe_pictures} of unknown outcome"
-            )
-        line += f"; {spent.refused} refused" if spent.refused else ""
-        yield line + (f"; {spent.unpriced} calls of unknown price" if spent.unpriced else "")
-    for currency, (so_far, whole) in history.so_far.items():
-        yield (
-            f"{money(as_money(so_far), currency)} this month so far, "
-            f"{money(as_money(whole), currency)} at this rate by its end"
-        )
-    if history.waiting:
-        yield f"{count(history.waiting, 'picture')} paid for, not yet downloaded: `batchgen recover` brings them home"
-    if history.unknown:
-        yield f"{count(history.unknown, 'call')} of unknown outcome, maybe billed: `batchgen status` lists them"
-
-
-def _run_tables(history: History, width: int) -> "Iterator[RenderableType]":
-    from rich.text import Text
-
-    by_job: dict[str, list[Mapping[str, Any]]] = {}
-    for row in history.rows:
-        by_job.setdefault(row["job"], []).append(row)
-    for number, (job, rows) in enumerate(by_job.items()):
-        if number:
-            yield Text()
-        yield Text(clean(job, max(20, width - 2)), style="bold")
-        yield _table(
-            (
-                "night" if any(row["night"] for row in rows) else "day",
-                "began",
-                "took",
-                "pictures",
-                "billed",
-                "maybe",
-                "exit",
-            ),
-            "how it ended",
-            ((_cells(row, with_currency=len(history.totals) > 1), clean(row["ended"], 300)) for row in rows),
-        )
-
-
-def _cells(row: Mapping[str, Any], *, with_currency: bool) -> Sequence[str]:
-    if row["kind"] == "missed":
-        return row["night"], "-", "-", "-", "-", "-", "-"
-    exit_code = "-" if row["exit_code"] is None else str(row["exit_code"])
-    began = clock_time(row["started_at"])[:5]
-    maybe = row["maybe_billed"] if row["maybe_billed_pictures"] else "-"
-    billed = money(row["billed"], row["currency"] if with_currency else "")
-    return (
-        clean(row["night"] or row["day"], 10),
-        began,
-        duration(row["duration_s"]),
-        str(row["pictures"]),
-        billed,
-        maybe,
-        exit_code,
-    )
-
-
-def _sums_table(history: History) -> "Table":
-    titles = ("calls", "billed for", "billed", "maybe for", "maybe billed", "refused")
-    rows = (
-        (
-            (
-                str(row["calls"]),
-                str(row["billed_pictures"]),
-                money(row["billed"], row["currency"]),
-                str(row["maybe_billed_pictures"]),
-                row["maybe_billed"],
-                str(row["refused"]),
-            ),
-            clean(row.get("day") or row.get("label") or row.get("job", ""), 60),
-        )
-        for row in history.rows
-    )
-    return _table(titles, {"day": "day", "model": "model", "job": "job"}[history.by], rows, first=True)
-
-
-def _table(
-    titles: Sequence[str], words: str, rows: Iterable[tuple[Sequence[str], str]], *, first: bool = False
-) -> "Table":
-    """Numbers whole, at the right; the column of `words` is broken into lines where it has to be, at either end."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    if first:
-        table.add_column(words, overflow="fold")
-    for title in titles:
-        table.add_column(title, justify="left" if title in {"night", "day"} else "right", no_wrap=True)
-    if not first:
-        table.add_column(words, overflow="fold")
-    for cells, said in rows:
-        texts = [Text(cell) for cell in cells]
-        table.add_row(*([Text(said), *texts] if first else [*texts, Text(said)]))
-    return table

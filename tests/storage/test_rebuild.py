@@ -227,7 +227,7 @@ def test_a_copy_of_the_ledger_brings_back_what_no_file_tells(tmp_path: Path) -> 
         *(task("ccc", "billed"), attempt(3, "ccc", "billed"), picture(3, "ccc", "3-abc")),
     )
     (tmp_path / "spool").mkdir()
-    for key in ("3-abc", "9-def"):
+    for key in ("3-abc.body", "9-def.body"):
         (tmp_path / "spool" / key).write_bytes(b"paid for")
     rows = [fact(tmp_path, "images/a.png", "aaa"), fact(tmp_path, "images/d.png", "ddd", price=10)]
 
@@ -242,8 +242,8 @@ def test_a_copy_of_the_ledger_brings_back_what_no_file_tells(tmp_path: Path) -> 
         "images/a.png",
         "images/d.png",
     ]
-    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["3-abc"]
-    assert (tmp_path / f"spool.before-{STAMP}" / "9-def").exists()
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["3-abc.body"]
+    assert (tmp_path / f"spool.before-{STAMP}" / "9-def.body").exists()
 
 
 def test_what_the_copy_says_of_a_later_picture_is_overtaken_by_the_manifest(tmp_path: Path) -> None:

@@ -54,8 +54,10 @@ def folder(*runs: Run, entries: tuple[Entry, ...] = (), **change: object) -> Fol
     return dataclasses.replace(made, **change)  # type: ignore[arg-type]
 
 
-def told(*folders: Folder) -> list[tuple[str, str]]:
-    return [(row["night"], row["ended"]) for row in make_history(folders, now=at("2026-05-20")).rows]
+def told(*folders: Folder, now: float | None = None) -> list[tuple[str, str]]:
+    """Nights and words; unless `now` says otherwise, the last night that had a run is the present one."""
+    last = max(run.night for folder in folders for run in folder.runs)
+    return [(row["night"], row["ended"]) for row in make_history(folders, now=now or at(last, 40)).rows]
 
 
 def test_a_night_without_a_run_is_missed_and_stands_between_the_others() -> None:
@@ -64,6 +66,51 @@ def test_a_night_without_a_run_is_missed_and_stands_between_the_others() -> None
         ("2026-05-02", "missed: no run began"),
         ("2026-05-03", "done"),
     ]
+
+
+def test_nights_in_a_row_are_missed_up_to_the_one_that_is_over() -> None:
+    had = folder(run("2026-05-01"), run("2026-05-04"))
+    history = make_history([had], now=at("2026-05-08", 20))
+
+    assert [(row["night"], row["missed"], row["ended"]) for row in history.rows if row["kind"] == "missed"] == [
+        ("2026-05-02", 2, "missed until 2026-05-03, 2 nights: no run began"),
+        ("2026-05-05", 3, "missed until 2026-05-07, 3 nights: no run began"),
+    ]
+    assert history.missed == 5
+    assert (
+        make_history([had], month="2026-05", now=at("2026-06-08")).missed,
+        make_history([had], month="2026-07", now=at("2026-06-08")).missed,
+    ) == (29, 0)
+
+
+def test_a_job_that_was_tried_in_one_night_misses_none() -> None:
+    assert told(folder(run("2026-05-01")), now=at("2026-05-20")) == [("2026-05-01", "done")]
+
+
+def test_a_run_that_only_fetched_is_not_the_run_of_a_night() -> None:
+    fetched = run("2026-05-02", began_to_buy=False)
+
+    assert told(folder(run("2026-05-01"), fetched, run("2026-05-03"))) == [
+        ("2026-05-01", "done"),
+        ("2026-05-02", "missed: no run began"),
+        ("2026-05-02", "done; bought nothing"),
+        ("2026-05-03", "done"),
+    ]
+
+
+def test_a_run_that_goes_on_takes_the_nights_after_it() -> None:
+    going = folder(run("2026-05-01"), run("2026-05-02", took_h=None, exit_code=None), going=True)
+
+    assert told(going, now=at("2026-05-05", 20))[2:] == [
+        ("2026-05-03", "missed until 2026-05-04, 2 nights: the run of 2026-05-02 was still going")
+    ]
+
+
+@pytest.mark.parametrize("night", ["tonight", "0001-01-01", "9999-12-31", "2026-02-30"])
+def test_a_night_that_is_none_is_shown_and_leads_nowhere(night: str) -> None:
+    odd = folder(run("2026-05-01"), dataclasses.replace(run("2026-05-03"), night=night), run("2026-05-02"))
+
+    assert [ended for _, ended in told(odd, now=at("2026-05-02", 40))] == ["done"] * 3
 
 
 def test_a_night_that_another_run_took_is_missed_for_that_reason() -> None:
@@ -119,6 +166,26 @@ def test_killed_and_going_runs_are_told_apart() -> None:
     assert killed["ended"].startswith("killed; last sign of life ")
     assert killed["duration_s"] == 3600
     assert going["ended"] == "it is going on now"
+
+    later = run("2026-06-02", took_h=None, exit_code=None)
+    month = make_history([folder(unended, later, going=True)], month="2026-05", now=at("2026-06-02", 27)).rows
+    assert [row["ended"][:6] for row in month] == ["killed", "missed"]
+
+
+def test_what_a_run_may_still_buy_is_not_lacking() -> None:
+    going = folder(run("2026-05-02", took_h=None), going=True, nights=[Night("2026-05-02", 50, 3)])
+
+    (row,) = make_history([going], now=at("2026-05-02", 27)).rows
+    assert (row["ended"], row["not_bought"]) == ("it is going on now", 0)
+
+
+def test_what_is_open_is_told_as_commands() -> None:
+    folders = [folder(run("2026-05-01"), path=f"/o/{name}", waiting=3, unknown=name == "a b") for name in ("a b", "c")]
+
+    history = make_history(folders, now=at("2026-05-01", 40))
+
+    assert history.owing == ["batchgen recover '/o/a b'", "batchgen recover /o/c", "batchgen status '/o/a b'"]
+    assert json.loads(as_json(history))["next"] == history.owing
 
 
 def test_reason_refusals_and_what_was_not_bought_are_in_the_words() -> None:

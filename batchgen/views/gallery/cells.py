@@ -183,6 +183,8 @@ def _cells(record: dict[str, Any], known: _Known, shown: Shown, *, now: bool, pi
     for row in known.pictures:
         present = row["purchase"] == task["purchase"]
         bought |= present
+        if row["state"] == "pruned":  # rejected and deleted: there is nothing to look at, and nothing is missing
+            continue
         if present or row["state"] == "stored":  # what an earlier purchase lost was bought again
             found.append(_picture(record, known, row, shown, now=now))
     if bought:
