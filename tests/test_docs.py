@@ -24,7 +24,7 @@ from batchgen.cli.main import cli
 from batchgen.errors import Exit
 from batchgen.sandbox import faults
 from batchgen.spec.load import load_job
-from batchgen.spec.schema import editor_schema
+from batchgen.spec.schema import JobFile
 from batchgen.storage.manifest import FailureRow, ManifestRow
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +133,7 @@ SECTIONS = {
 
 
 def schema_keys() -> dict[str, set[str]]:
-    schema = editor_schema()
+    schema = JobFile.model_json_schema()
     parts = schema["$defs"] | {"JobFile": schema}
     return {name: set(part["properties"]) for name, part in parts.items()}
 

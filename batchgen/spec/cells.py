@@ -55,8 +55,8 @@ class Cell:
         "_book",
         "_cache",
         "_extra",
-        "_extra_names",
         "bad",
+        "extra_names",
         "fixed",
         "left_out",
         "moving",
@@ -87,9 +87,9 @@ class Cell:
                 self.bad.append(Bad(source, name, error))
         self.moving = tuple(moving)
         self._begun = ""
-        self._extra, self._extra_names = self._compile_extra(job, row)
+        self._extra, self.extra_names = self._compile_extra(job, row)
         used = [name for part in moving for name in part.names]
-        self.names = tuple(dict.fromkeys([*used, *self._extra_names]))
+        self.names = tuple(dict.fromkeys([*used, *self.extra_names]))
 
     def _compile_extra(self, job: Job, row: Row) -> tuple[dict[str, Any], tuple[str, ...]]:
         merged: dict[str, tuple[Any, Source]] = {name: (value, "job") for name, value in job.extra_params.items()}
@@ -135,7 +135,7 @@ class Cell:
 
     def extra_params(self, values: Mapping[str, str]) -> Mapping[str, Any]:
         """The undocumented fields with variables and columns put in."""
-        if not self._extra_names:
+        if not self.extra_names:
             return self._extra
         rendered: dict[str, Any] = template.render_value(self._extra, values)
         return rendered

@@ -131,7 +131,7 @@ class Checker:
                 at = ("params", part.field.name)
                 if self._unknown_names(row, part.names, at, f"`{part.field.name}`", part.source):
                     self._moving(row, cell, part, axes)
-            self._unknown_names(row, cell.names, ("extra_params",), "`extra_params`")
+            self._unknown_names(row, cell.extra_names, ("extra_params",), "`extra_params`")
         self.texts += self._combinations(all_axes)
 
     def _lengths(self, row: Row, used: Iterable[str]) -> dict[str, int]:
@@ -187,7 +187,7 @@ class Checker:
             return
         if all(name in self.blank and name not in row.columns for name in text.names):
             message = f"the prompt of {row.id} is empty with some values of its variables"
-            self.origin.note(self.mistakes, message, kind="empty prompt", at=("prompt",))
+            self.origin.note(self.mistakes, message, kind="emptied prompt", at=("prompt",))
 
     def _patterns(self, row: Row, origin: Origin) -> None:
         for pattern in row.models or ():
@@ -204,7 +204,7 @@ class Checker:
                 near = nearest(pattern, known)
                 hint = f"did you mean {near}?" if near else f"models of the job: {listed(known[::2])}"
                 message = f"`model: {pattern}` is none of the job's models"
-                origin.note(self.mistakes, message, hint, kind="unknown model", at=("model",))
+                origin.note(self.mistakes, message, hint, kind="model pattern", at=("model",))
 
     def _required(self, row: Row, origin: Origin, cell: Cell) -> None:
         have = {*cell.fixed, *(part.field.name for part in cell.moving), *(bad.name for bad in cell.bad), "prompt"}
@@ -265,9 +265,10 @@ class Checker:
             written = self._written(source, name)
             text_for_number = field is not None and field.type in {"int", "float"} and isinstance(written, str)
             shown = but_not(f'"{written}"' if text_for_number else written)
-            if isinstance(written, str) and "{" in written:
-                shown = ""
-            message, kind = f"`{name}` must be {error}{shown}", "wrong value"
+            filled_in = isinstance(written, str) and "{" in written
+            picture = field is not None and field.type in {"picture", "pictures"} and isinstance(written, str)
+            message = f"`{name}` must be {error}{'' if filled_in else shown}"
+            kind = "filled-in value" if filled_in else "picture" if picture else "wrong value"
             hint = _better(field.type, written) if field else ""
         self._note_at(source, ("params", name), message, hint, kind=kind)
 
@@ -284,7 +285,9 @@ class Checker:
         known = self.job.provider.fields
         for name in self.job.params:
             if name in known and name not in taken:
-                self.mistakes.add(("params", name), f"no model of this job takes `{name}`", kind="field", key=True)
+                self.mistakes.add(
+                    ("params", name), f"no model of this job takes `{name}`", kind="untaken field", key=True
+                )
         for name in self.job.set_params:
             if name not in taken:
                 self.mistakes.add_at(problem(f"--set {name}", 0, 0, f"no model of this job takes `{name}`"))
@@ -292,7 +295,7 @@ class Checker:
             for name in row.params:
                 if name in known and name not in taken:
                     message = f"no model of this job takes `{name}`"
-                    origin.note(self.mistakes, message, kind="field", at=("params", name))
+                    origin.note(self.mistakes, message, kind="untaken field", at=("params", name))
 
     def _excluded_words(self) -> None:
         columns = matching.columns_of(self.job)

@@ -56,7 +56,7 @@ def locate(provider: Provider, entry: Mapping[str, Any], environment: Mapping[st
         base_url = entry["base_url"]
         wrong = _wrong_url(base_url)
         if wrong:
-            mistakes.add(("provider", "base_url"), f"`base_url` {wrong[0]}", wrong[1])
+            mistakes.add(("provider", "base_url"), f"`base_url` {wrong[0]}", wrong[1], kind="address")
     elif from_environment:
         base_url = from_environment
         wrong = _wrong_url(base_url)
@@ -66,10 +66,10 @@ def locate(provider: Provider, entry: Mapping[str, Any], environment: Mapping[st
     if proxy:
         wrong = _wrong_url(proxy, plain=True)
         if wrong:
-            mistakes.add(("provider", "proxy"), f"`proxy` {wrong[0]}", wrong[1])
+            mistakes.add(("provider", "proxy"), f"`proxy` {wrong[0]}", wrong[1], kind="address")
         elif base_url.lower().startswith("http:"):
             hint = "take `proxy` out: this machine is reached without one"
-            mistakes.add(("provider", "proxy"), "over plain http a proxy would read the key", hint)
+            mistakes.add(("provider", "proxy"), "over plain http a proxy would read the key", hint, kind="proxy")
     key_env = entry.get("api_key_env") or provider.key_env
     if key_env and not _NAME.fullmatch(key_env):
         hint = "write the name, such as MODELVERSE_API_KEY, and put the key into the environment"

@@ -235,7 +235,7 @@ class _Reading:
                 )
         wrong = checks.not_json(params)
         if wrong:
-            self.mistakes.add(loc, f"`extra_params` holds {wrong}, which cannot be sent", kind="wrong value")
+            self.mistakes.add(loc, f"`extra_params` holds {wrong}, which cannot be sent", kind="unsendable")
             return {}
         return dict(params)
 
@@ -262,7 +262,9 @@ class _Reading:
             short = text if isinstance(key, int) else key
             if short in texts or not short.strip():
                 said = "stands twice" if short in texts else "is empty"
-                self.mistakes.add(at, f"`{short}` {said} in `{loc[-1]}`", "delete one" if short in texts else "")
+                self.mistakes.add(
+                    at, f"`{short}` {said} in `{loc[-1]}`", "delete one" if short in texts else "", kind="short name"
+                )
             texts[short] = text
         return texts
 
@@ -356,7 +358,7 @@ class _Reading:
         item = self.parts.output
         if item.folder is not None and not item.folder.isprintable():
             message = "`output.folder` holds characters that cannot be seen"
-            self.mistakes.add(("output", "folder"), message, "write a plain folder name", kind="folder")
+            self.mistakes.add(("output", "folder"), message, "write a plain folder name", kind="unseen characters")
             item = schema.OutputItem()
         if item.folder is not None and re.search(r"[{}]", item.folder.replace(NIGHT, "")):
             message = "`output.folder` takes no variables: all pictures of a job lie in one folder"

@@ -97,7 +97,12 @@ def _prompt(mistakes: Mistakes, item: object, index: int) -> None:
         wide = re.match(r"([A-Za-z_]+)\s*：\s*", item)
         if wide and wide[1] in schema.known_keys():
             right = f"- {wide[1]}: {item[wide.end() :]}"
-            mistakes.add(loc, "this is a full-width colon (：); YAML takes the plain one", f"write: {right}")
+            mistakes.add(
+                loc,
+                "this is a full-width colon (：); YAML takes the plain one",
+                f"write: {right}",
+                kind="prompt without quotes",
+            )
             document.drop(loc)
 
 

@@ -265,6 +265,14 @@ def _names_in(row: Row) -> tuple[str, ...]:
     return template.parse(row.prompt).names
 
 
+def _names_any(text: Any, names: frozenset[str]) -> bool:
+    """Whether a text has one of these columns in it; what is no template is told elsewhere."""
+    try:
+        return isinstance(text, str) and not names.isdisjoint(template.parse(text).names)
+    except template.TemplateError:
+        return False
+
+
 def _known_encoding(name: str) -> bool:
     try:
         return codecs.lookup(name).name not in _NOT_FOR_TEXT and "a".encode(name).decode(name) == "a"
@@ -299,7 +307,7 @@ class _FileEntry:
         origin = Origin(self.loc, self.table.shown, record.line, self.sent, self.columns, self.seeds)
         texts = {name: _as_text(value) for name, value in record.cells.items() if name not in self.sent}
         prompt = self.item.prompt if self.item.prompt is not None else texts.get("prompt", "")
-        params = self._params(record)
+        params = {**self._without_empty_pictures(record), **self._params(record)}
         columns = {name: text for name, text in texts.items() if name not in _OWN_WORDS or name in self.wanted}
         row = Row(
             id=self._id(texts, origin),
@@ -320,6 +328,23 @@ class _FileEntry:
         if key not in self.merged:
             self.merged[key] = {**self.item.params, **params}
         return self.merged[key]
+
+    def _without_empty_pictures(self, record: Record) -> dict[str, Any]:
+        """Lists of pictures without those whose column is empty: one row has a second picture, the next has none."""
+        empty = self.columns - record.cells.keys()
+        shorter = {}
+        for name, value in self.item.params.items():
+            if not empty or self.item.literal or not self._is_list_of_pictures(name):
+                continue
+            parts = value if isinstance(value, list) else value.split("|") if isinstance(value, str) else []
+            kept = [part for part in parts if not _names_any(part, empty)]
+            if kept and len(kept) < len(parts):
+                shorter[name] = kept
+        return shorter
+
+    def _is_list_of_pictures(self, name: str) -> bool:
+        field = self.reader.provider.fields.get(name)
+        return field is not None and field.type == "pictures"
 
     def _params(self, record: Record) -> dict[str, Any]:
         params = {}

@@ -13,6 +13,7 @@ from typing import Any
 from batchgen.errors import UsageError
 from batchgen.outside import clean
 from batchgen.secret import without_signatures
+from batchgen.spec.yaml_writer import flow, quoted
 
 SCHEMA = "batchgen-recipe/1"
 INPUTS = re.compile(r"inputs/[0-9a-f]{64}\.[a-z]{3,4}")
@@ -89,16 +90,16 @@ def job_of(recipe: Mapping[str, Any], notes: Sequence[str] = (), inputs: str = "
     lines = [
         *(f"# {clean(comment, 300)}" for comment in comments),
         "name: again",
-        f"provider: {_quoted(name)}",
+        f"provider: {quoted(name)}",
         "prompts:",
-        f"  - id: {_quoted(recipe['prompt_id'] or 'again')}",
-        f"    prompt: {_quoted(recipe['prompt'])}",
+        f"  - id: {quoted(recipe['prompt_id'] or 'again')}",
+        f"    prompt: {quoted(recipe['prompt'])}",
         "    literal: true",
         f"    seed: {recipe['seed']}",
     ]
-    lines += [f"    params: {_flow(params)}"] if params else []
-    lines += [f"    extra_params: {_flow(recipe['extra_params'])}"] if recipe["extra_params"] else []
-    lines += ["models:", f"  - {{id: {_quoted(recipe['model'])}, label: {_quoted(recipe['label'])}}}"]
+    lines += [f"    params: {flow(params)}"] if params else []
+    lines += [f"    extra_params: {flow(recipe['extra_params'])}"] if recipe["extra_params"] else []
+    lines += ["models:", f"  - {{id: {quoted(recipe['model'])}, label: {quoted(recipe['label'])}}}"]
     return "\n".join(lines) + "\n"
 
 
@@ -119,28 +120,6 @@ def _at(value: Any, inputs: str) -> Any:
 def _inputs_in(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     return [item for item in values if isinstance(item, str) and INPUTS.fullmatch(item)]
-
-
-def _quoted(text: str) -> str:
-    """A double-quoted scalar in one line; what cannot be seen is spelt out."""
-    return "".join(map(_spelled, json.dumps(text, ensure_ascii=False)))
-
-
-def _spelled(character: str) -> str:
-    if character.isprintable():
-        return character
-    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"
-
-
-def _flow(value: Any) -> str:
-    """Any JSON value in one line."""
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_quoted(str(key))}: {_flow(each)}' for key, each in value.items())}}}"
-    return json.dumps(value, allow_nan=False)
 
 
 def _no_number(text: str) -> None:

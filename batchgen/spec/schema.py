@@ -1,4 +1,4 @@
-"""The shape of a job file: every key, its type and what it means. Docs and the editor schema are made from this.
+"""The shape of a job file: every key, its type and what it means. Docs and the schema for editors are made from this.
 
 It owns structure alone. What a word refers to (a model, a variable, a file) is checked in `load.py`, and field values
 are checked against the catalogue.
@@ -9,13 +9,14 @@ from functools import cache
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, WithJsonSchema
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails
 
 from batchgen.spec.mistakes import Mistakes
 from batchgen.spec.syntax import but_not
 from batchgen.spec.unattended import MOST_TOLD, LogItem, NotifyItem
 from batchgen.spec.wording import MOST_PROBLEMS, listed, nearest
+from batchgen.spec.written import Deadline, Duration, Scalar, SeedsItem
 from batchgen.spec.yaml_reader import Document
 
 DEFAULT_PROVIDER = "modelverse"
@@ -42,44 +43,6 @@ def _shape(value: Any) -> str:
 _by_shape = Discriminator(_shape)
 
 
-def _scalar(value: Any) -> Any:
-    if isinstance(value, str | int | float):
-        return value
-    raise PydanticCustomError("string_type", "text")
-
-
-def _duration(value: Any) -> Any:
-    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    raise PydanticCustomError("duration", "a time such as 300 (seconds), 90s, 30m or 6h")
-
-
-Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
-Duration = Annotated[
-    Any,
-    BeforeValidator(_duration),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
-]
-SeedsItem = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": -1, "maximum": 9_999_999_999},
-                {"type": "string", "pattern": r"^\d+\.\.\d+$"},
-                {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1},
-                {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {
-                        "count": {"type": "integer", "minimum": 1},
-                        "renew": {"enum": ["never", "daily", "weekly"]},
-                    },
-                },
-            ]
-        }
-    ),
-]
 ModelPatterns = Annotated[
     Annotated[str, Tag("text")] | Annotated[list[str], Field(min_length=1), Tag("a list")],
     _by_shape,
@@ -229,16 +192,11 @@ class JobFile(_Strict):
         le=MOST_CANARIES,
         description="Pictures of each model that are bought before the rest; 1 for jobs over 100 tasks, 0 for none.",
     )
-    deadline: Duration | None = Field(
+    deadline: Deadline | None = Field(
         default=None, description="Start no call that is unlikely to end by then: a length (6h) or a time (06:30)."
     )
     log: LogItem = Field(default=LogItem(), description="What each run writes down in `runs/`.")
     notify: list[NotifyItem] = Field(default=[], max_length=MOST_TOLD, description="Who is told how a run ends.")
-
-
-def editor_schema() -> dict[str, Any]:
-    """The JSON schema of a job file, for editors and docs."""
-    return JobFile.model_json_schema()
 
 
 @cache

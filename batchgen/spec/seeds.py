@@ -107,10 +107,13 @@ def parse_seeds_text(text: str) -> Seeds:
 
 
 def _counted(value: dict[str, Any]) -> Seeds:
+    unknown = [key for key in value if key not in {"count", "renew"}]
+    if unknown:
+        raise ValueError(f"{{count: 4}} or {{count: 4, renew: daily}}, and there is no `{unknown[0]}`")
     count, renew = value.get("count", 1), value.get("renew", "never")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_SEEDS:
         raise ValueError(f"`count` to be a whole number from 1 to {MOST_SEEDS}")
-    if renew not in {"never", "daily", "weekly"}:
+    if renew not in ("never", "daily", "weekly"):  # a tuple: what was written may be a list
         raise ValueError("`renew` to be one of never, daily, weekly")
     return Seeds(count=count, renew=renew)
 

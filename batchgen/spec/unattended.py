@@ -17,7 +17,7 @@ COMMANDS_BEGIN_WITH = "BATCHGEN_NOTIFY_"
 """Variables that may hold a command: whoever sets one of these means it."""
 MOST_TOLD = 20
 _COMMAND = "BATCHGEN_NOTIFY_COMMAND"
-_SIGNED = ("webhook", "feishu", "lark", "dingtalk")
+SIGNED = ("webhook", "feishu", "lark", "dingtalk")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 To = Literal["webhook", "slack", "feishu", "lark", "dingtalk", "wecom", "command", "apprise", "heartbeat"]
@@ -65,7 +65,7 @@ def notify_of(items: Sequence[NotifyItem], mistakes: Mistakes) -> tuple[Notify, 
             to=item.to,
             url_env=item.url_env,
             secret_env=item.secret_env,
-            command_env=(item.command_env or _COMMAND) if item.to == "command" else item.command_env,
+            command_env=_COMMAND if item.to == "command" and item.command_env is None else item.command_env,
             on=() if item.to == "heartbeat" and item.on is None else tuple(item.on or ("failure",)),
         )
         for key, message, hint in misfits(found):
@@ -109,9 +109,9 @@ def misfits(told: Notify) -> list[tuple[str, str, str]]:
                 f"write `command_env: {_COMMAND}`",
             )
         )
-    if told.secret_env is not None and to not in _SIGNED:
+    if told.secret_env is not None and to not in SIGNED:
         found.append(
-            ("secret_env", f"messages to {to} are not signed", f"delete the line; {', '.join(_SIGNED)} take it")
+            ("secret_env", f"messages to {to} are not signed", f"delete the line; {', '.join(SIGNED)} take it")
         )
     if to == "heartbeat" and told.on:
         found.append(("on", "a heartbeat hears of every start, success and failure", "delete the line"))

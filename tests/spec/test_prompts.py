@@ -237,3 +237,26 @@ def test_rows_of_a_file_differ_in_their_seeds_and_default_ids(read: Callable[...
     assert len({task.seed for task in tasks}) == 2
     assert [task.row[:6] for task in tasks] == ["a-fox-", "a-owl-"]
     assert tasks[0].seed == tasks_of(read("prompts: [a fox]"))[0].seed
+
+
+@pytest.mark.parametrize("written", ['["in/{a}", "in/{b}"]', '"in/{a}|in/{b}"'])
+def test_a_row_without_a_second_picture_has_one(written: str, read: Callable[..., Job]) -> None:
+    job = read(
+        f"prompts: [{{file: p.csv, params: {{images: {written}}}}}]\nmodels: [black-forest-labs/flux-kontext-pro/multi]",
+        {"p.csv": "prompt,a,b\none,x.png,\ntwo,x.png,y.png\n", "in/x.png": PNG + b"x", "in/y.png": PNG + b"y"},
+    )
+
+    assert [[picture.source for picture in task.params["images"]] for task in expand(job, night="")] == [
+        ["in/x.png"],
+        ["in/x.png", "in/y.png"],
+    ]
+
+
+def test_a_row_without_any_picture_is_told(complaints: Callable[..., str]) -> None:
+    told = complaints(
+        'prompts: [{file: p.csv, params: {images: ["{a}", "{b}"]}}]\nmodels: [black-forest-labs/flux-kontext-pro/multi]',
+        {"p.csv": "prompt,a,b\none,,\n"},
+    )
+
+    assert "p.csv:2: the column `a` is empty here, and `images` needs it" in told
+    assert "extra_params" not in told
