@@ -24,7 +24,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "make",
         (
-            ("init", "write the smallest useful job file"),
+            ("init", "write a job file: small, of a curl call, for a table"),
             ("validate", "check job files and say what they ask for"),
             ("plan", "what a job will make and what it will cost"),
             ("run", "make the pictures that are missing"),
@@ -54,6 +54,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "set up",
         (
             ("models", "models, their fields and prices"),
+            ("schema", "the JSON Schema of job files, for editors"),
             ("sandbox", "a local server that speaks the images API, for free"),
         ),
     ),

@@ -1,14 +1,12 @@
 """Each verb through click in this process: what it prints, and that it asks and sends nothing it should not."""
 
 import json
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from batchgen.catalog.catalog import load_provider
 from batchgen.cli.main import cli, main
-from batchgen.spec.load import load_job
 
 
 def invoke(*arguments: object) -> tuple[int, str]:
@@ -62,30 +60,6 @@ def test_every_verb_explains_itself_with_examples(verb: str) -> None:
     assert code == 0
     assert "Examples:" in text
     assert f"batchgen {verb}" in text
-
-
-def test_init_writes_a_job_that_is_valid_and_small_and_says_what_to_type_next(tmp_path: Path) -> None:
-    path = tmp_path / "jobs" / "new.yaml"
-
-    code, text = invoke("init", path)
-
-    job = load_job(path, environment={})
-    assert code == 0
-    assert f"batchgen run {path}" in text
-    assert job.budgets[0].images == 5
-    assert not job.warnings
-
-
-def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text("precious")
-
-    with pytest.raises(SystemExit) as end:
-        main(["init", str(path)])
-
-    assert end.value.code == 2
-    assert path.read_text() == "precious"
-    assert "exists already" in capsys.readouterr().err
 
 
 def test_models_shows_every_model_and_price_and_a_model_every_field() -> None:
