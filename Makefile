@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/batchgen
 AUDIT := build/audit
+BARE := build/bare
 UV := build/uv/bin/uv
 PIP := -m pip install --quiet --disable-pip-version-check
 PINNED := $(PIP) --require-hashes --only-binary :all:  # nothing that is not in the file, and no code of a package runs
@@ -26,6 +27,10 @@ $(AUDIT)/stamp: requirements/audit.txt
 	$(AUDIT)/bin/python $(PINNED) -r requirements/audit.txt
 	touch $@
 
+$(BARE)/stamp: requirements/run.txt .ci/bare.py
+	$(PYTHON) .ci/bare.py $(BARE)
+	touch $@
+
 $(UV): requirements/uv.txt
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python $(PINNED) -r requirements/uv.txt
@@ -34,13 +39,13 @@ $(UV): requirements/uv.txt
 demo: $(VENV)/run.stamp  ## pictures of all eight models in outputs/demo/, for free
 	$(RUN) run jobs/demo.yaml
 
-test: $(VENV)/dev.stamp $(AUDIT)/stamp  ## everything that has to hold before a commit
+test: $(VENV)/dev.stamp $(AUDIT)/stamp $(BARE)/stamp  ## everything that has to hold before a commit
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal
 
-kill-test: $(VENV)/dev.stamp $(AUDIT)/stamp  ## 500 kills: every named place and system call alone, then random moments; 20 power cuts
+kill-test: $(VENV)/dev.stamp $(AUDIT)/stamp $(BARE)/stamp  ## 500 kills: every named place and system call alone, then random moments; 20 power cuts
 	$(VENV)/bin/python -m tests.crash.many --kills 500
 	$(VENV)/bin/python -m tests.crash.power --points 20 || [ $$? -eq 77 ]  # 77: not permitted here, and it says so
 
