@@ -110,18 +110,35 @@ class Caller:
 
         Cancelling it leaves the outcome unknown; the caller has to record that.
         """
+        data = body if len(body) < _STREAMED_FROM else io.BytesIO(body)
+        return await self._exchange("POST", self._url, data, {"Idempotency-Key": idempotency_key}, timeout_s)
+
+    async def ask(self, url: str, *, timeout_s: float, with_key: bool = True) -> Answer:
+        """Ask something that costs nothing (GET); `url` is of the origin that paid calls go to."""
+        return await self._exchange("GET", url, None, {}, timeout_s, with_key=with_key)
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        data: bytes | io.BytesIO | None,
+        headers: dict[str, str],
+        timeout_s: float,
+        *,
+        with_key: bool = True,
+    ) -> Answer:
         assert self._session is not None, "used outside its context"
         loop = asyncio.get_running_loop()
         started = loop.time()
         state = _CallState()
         # The key is a header of each request: those of the session would be shown to a proxy, too.
-        headers = {"Idempotency-Key": idempotency_key}
-        if self._secret.value:
-            headers["Authorization"] = f"Bearer {self._secret.value}"
+        if self._secret.value and with_key:
+            headers = {**headers, "Authorization": f"Bearer {self._secret.value}"}
         try:
-            async with self._session.post(
-                self._url,
-                data=body if len(body) < _STREAMED_FROM else io.BytesIO(body),
+            async with self._session.request(
+                method,
+                url,
+                data=data,
                 headers=headers,
                 allow_redirects=False,
                 proxy=self._proxy,
@@ -135,7 +152,7 @@ class Caller:
                 sent=state.sent,
                 complete=False,
                 status=state.status,
-                trouble=describe(error, self._url, timeout_s),
+                trouble=describe(error, url, timeout_s),
                 # A handshake that broke off may work the next time; a certificate does not become better by itself.
                 certificate=isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError),
                 no_files=_errno(error) in {errno.EMFILE, errno.ENFILE},

@@ -26,6 +26,7 @@ _NESTED_ERROR = re.compile(r"err:\s{0,10}(\{.*\})", re.DOTALL)
 _NESTED_WITHIN = 2000
 _TEXT_AT_MOST = 500
 _PAGE_AT_MOST = 4096
+_MODELS_AT_MOST = 10_000
 _LARGE = 1024 * 1024
 _PARTS_AT_MOST = 100_000
 """Lists, objects and values of a large answer. A few hundred are real; tens of millions are there to fill the memory."""
@@ -148,6 +149,15 @@ def _generation(data: Any, secret: Secret) -> Generation:
     created = data.get("created")
     is_time = isinstance(created, int) and not isinstance(created, bool) and 0 < created < 1 << 40
     return Generation(items, created if is_time else None, max(0, len(found) - PICTURES_AT_MOST))
+
+
+def parse_models(body: bytes) -> tuple[str, ...] | None:
+    """The ids in a list of models (`GET /models`); None for what is no such list."""
+    try:
+        entries = json.loads(body)["data"]
+        return tuple(clean(entry["id"], _TEXT_AT_MOST) for entry in entries[:_MODELS_AT_MOST])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def parse_error(body: bytes, secret: Secret = NO_SECRET) -> ErrorAnswer:

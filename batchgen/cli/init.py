@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchgen.cli.completion import model_ids, providers
 from batchgen.cli.messages import say
 from batchgen.errors import JobError, UsageError
 
@@ -27,8 +28,13 @@ Examples:
 """,
 )
 @click.argument("path", required=False, default="jobs/first.yaml", type=click.Path(path_type=Path))
-@click.option("--provider", metavar="NAME", help="Who makes the pictures; default is the sandbox, which costs nothing.")
-@click.option("--models", metavar="ID,…", help="The models, by their ids or how those end.")
+@click.option(
+    "--provider",
+    metavar="NAME",
+    help="Who makes the pictures; default is the sandbox, which costs nothing.",
+    shell_complete=providers,
+)
+@click.option("--models", metavar="ID,…", help="The models, by their ids or how those end.", shell_complete=model_ids)
 @click.option(
     "--from-curl", "curl", metavar="FILE", help="Make a job of the curl call in FILE (- reads what you paste)."
 )

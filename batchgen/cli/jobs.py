@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batchgen.cli.completion import fields, jobs_and_folders, only
 from batchgen.cli.environment import Environment, check_authorities, check_saved, read_environment
 from batchgen.errors import BatchgenError, JobError, StorageError, UsageError
 from batchgen.outside import clean
@@ -22,13 +23,24 @@ if TYPE_CHECKING:
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
-job_argument = click.argument("job", type=click.Path(path_type=Path))
-jobs_argument = click.argument("jobs", nargs=-1, required=True, type=click.Path(path_type=Path))
+job_argument = click.argument("job", type=click.Path(path_type=Path), shell_complete=jobs_and_folders)
+jobs_argument = click.argument(
+    "jobs", nargs=-1, required=True, type=click.Path(path_type=Path), shell_complete=jobs_and_folders
+)
 set_option = click.option(
-    "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Set a field for every model that takes it."
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Set a field for every model that takes it.",
+    shell_complete=fields,
 )
 only_option = click.option(
-    "--only", multiple=True, metavar="NAME=VALUE", help="Only tasks whose model, prompt, seed or variable matches."
+    "--only",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Only tasks whose model, prompt, seed or variable matches.",
+    shell_complete=only,
 )
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N tasks of the plan.")
 night_option = click.option(

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from batchgen import __version__
+from batchgen.cli.completion import register
 from batchgen.cli.messages import say, say_error, say_in_one_line
 from batchgen.errors import BatchgenError, Exit, StorageError
 from batchgen.outside import clean
@@ -53,8 +54,10 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "set up",
         (
+            ("doctor", "this machine, the key and the provider, before anything costs"),
             ("models", "models, their fields and prices"),
             ("schema", "the JSON Schema of job files, for editors"),
+            ("completion", "the script that makes a shell complete all this"),
             ("sandbox", "a local server that speaks the images API, for free"),
         ),
     ),
@@ -114,6 +117,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    register()
     code = int(_run(arguments))
     _let_go_of_closed_streams()
     sys.exit(code)

@@ -2,6 +2,8 @@
 
 import click
 
+from batchgen.cli.completion import model_ids, providers
+
 
 @click.command(
     "models",
@@ -12,8 +14,10 @@ Examples:
   batchgen models --json
 """,
 )
-@click.argument("model", required=False)
-@click.option("--provider", default="modelverse", show_default=True, help="Which provider's models.")
+@click.argument("model", required=False, shell_complete=model_ids)
+@click.option(
+    "--provider", default="modelverse", show_default=True, help="Which provider's models.", shell_complete=providers
+)
 @click.option("--json", "as_json", is_flag=True, default=False, help="The same as one JSON object on stdout.")
 def command(model: str | None, provider: str, as_json: bool) -> None:
     """List the models with their prices, or all fields of one MODEL (its id or the end of it)."""

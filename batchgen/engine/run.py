@@ -256,10 +256,8 @@ class _Run:
     def _canaries(self) -> int:
         """Pictures of each model that come before the rest: one where much is to be bought and the job says nothing."""
         asked = self._context.job.canary
-        if asked is not None:
-            return asked
         to_buy = sum(tally.count(*self._context.to_buy) for tally in self._tallies.values())
-        return int(to_buy > UNWATCHED_AT_MOST)
+        return int(to_buy > UNWATCHED_AT_MOST) if asked is None else asked * (to_buy > 0)
 
     def _concurrency(self) -> int:
         return self._context.job.limits.concurrency or DEFAULT_CONCURRENCY

@@ -121,8 +121,10 @@ async def _try(session: aiohttp.ClientSession, to: str, request: Request) -> tup
         return "its host is not known", True
     except (aiohttp.ClientSSLError, ssl.SSLError):
         return "its certificate is not trusted", False
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return f"it was not reached ({type(error).__name__})", True
+    except aiohttp.ClientConnectorError:
+        return "nobody answers at its address", True
+    except (aiohttp.ClientError, OSError, ValueError):
+        return "the connection broke", True
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -27,7 +27,7 @@ from batchgen.spec.unattended import log_of, notify_of
 from batchgen.spec.wording import harmless, nearest, problem
 from batchgen.spec.yaml_reader import LARGEST_FILE, read_yaml
 
-__all__ = ["job_from_json", "job_to_json", "load_job"]
+__all__ = ["job_from_json", "job_to_json", "load_job", "parse_job"]
 
 _AMOUNT = re.compile(r"\d+(?:\.\d+)?")
 _MOST_WARNINGS = 20
@@ -50,7 +50,18 @@ def load_job(
     `--set`. `warn` is told of what is odd but no mistake; the job keeps the same lines in `warnings`.
     Raises JobError with every mistake and its place, UsageError when the file cannot be read.
     """
-    data = _read(path)
+    return parse_job(_read(path), path, environment=environment, sets=sets, warn=warn)
+
+
+def parse_job(
+    data: bytes,
+    path: Path,
+    *,
+    environment: Mapping[str, str],
+    sets: Sequence[str] = (),
+    warn: Callable[[str], None] | None = None,
+) -> Job:
+    """The job that a text describes, as if it stood at `path`; `load_job` says the rest."""
     document = read_yaml(data, str(path))
     mistakes = Mistakes(document)
     provider = endpoint.find_provider(mistakes)

@@ -98,9 +98,14 @@ def cli(tmp_path: Path) -> Cli:
     """
 
     def run(
-        *arguments: object, base_url: str = "", key: str = KEY, timeout: float = 110, memory: int | None = None
+        *arguments: object,
+        base_url: str = "",
+        key: str = KEY,
+        timeout: float = 110,
+        memory: int | None = None,
+        **variables: str,
     ) -> Ran:
-        environment = bare_environment(tmp_path)
+        environment = bare_environment(tmp_path, **variables)
         if key:
             environment["MODELVERSE_API_KEY"] = key
         if base_url:
