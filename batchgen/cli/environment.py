@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchgen.errors import CredentialsError, UsageError
-from batchgen.secret import Secret
 from batchgen.spec.job import Job
 
 _ENV_AT_MOST = 1 << 18
@@ -124,23 +123,6 @@ def _check_destination(job: Job, environment: Environment, *, from_file: bool) -
             else f"`export {variable}={shlex.quote(job.base_url)}`"
         ),
     )
-
-
-def check_prompts(job: Job, key: str | None) -> None:
-    """Raise UsageError when the key itself stands in what would be sent and written down."""
-    secret = Secret(key)
-    for row in job.rows:
-        texts = (
-            row.prompt,
-            *row.columns.values(),
-            *map(str, row.params.values()),
-            *map(str, row.extra_params.values()),
-        )
-        if any(map(secret.is_in, texts)):
-            raise UsageError(
-                f"{row.place}: the key in {job.key_env} stands here, and would be written down; nothing was sent",
-                "take it out, and see whether this file is the one that you meant",
-            )
 
 
 def check_saved(job: Job, environment: Environment, folder: Path) -> None:

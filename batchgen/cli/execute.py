@@ -7,25 +7,22 @@ import shlex
 import signal
 import sys
 import threading
-import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batchgen.cli.messages import logs_in_words, say, say_error
 from batchgen.clock import RealClock
 from batchgen.engine.run import RunOptions, run
 from batchgen.engine.watch import Control
-from batchgen.errors import BatchgenError, Exit, StorageError, UsageError
+from batchgen.errors import BatchgenError, Exit, StorageError
 from batchgen.events import Listener
+from batchgen.library.opening import open_folder, provider_of
 from batchgen.secret import Secret
 from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
-from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
-from batchgen.storage.lock import FolderLock
+from batchgen.storage.ledger import Ledger
 
 if TYPE_CHECKING:
     from batchgen.views.run_log import RunLog
@@ -45,18 +42,6 @@ class Display:
 
     json: bool = False
     quiet: bool = False
-
-
-@contextmanager
-def open_folder(path: Path, *, thumbnails: bool = False) -> "Iterator[tuple[ResultFolder, Ledger]]":
-    """The output folder, locked, with its ledger. Raises LockedError, StorageError."""
-    with ExitStack() as stack:
-        stack.enter_context(FolderLock(path, RealClock()))
-        folder = stack.enter_context(ResultFolder(path, thumbnails=thumbnails))
-        refuse_orphans(path)
-        ledger = Ledger(path / FILE_NAME)
-        stack.callback(ledger.close)
-        yield folder, ledger
 
 
 def _opened(job: Job) -> "AbstractContextManager[tuple[ResultFolder, Ledger]]":
@@ -160,31 +145,10 @@ async def _execute(
     watchdogs: list[threading.Timer],
     heard: Sequence[Listener],
 ) -> dict[str, Any]:
-    async with _provider(job, options) as connected:
+    async with provider_of(job, options) as connected:
         with _displayed(display) as shown, _signals(control, watchdogs):
             listeners = [*shown, *heard]
             return await run(job, connected, folder, ledger, clock=RealClock(), listeners=listeners, control=control)
-
-
-@asynccontextmanager
-async def _provider(job: Job, options: RunOptions) -> AsyncIterator[RunOptions]:
-    """The options with the provider's address; the embedded sandbox lives as long as the run."""
-    if not job.provider.embedded:
-        yield options
-        return
-    from batchgen.sandbox.options import SandboxOptions
-    from batchgen.sandbox.server import start_sandbox
-
-    # A port that stays the same for a folder, and links without host and port: a picture that waits is found again.
-    wanted = 20_000 + zlib.crc32(str(job.output.folder.resolve()).encode()) % 20_000
-    try:
-        sandbox = await start_sandbox(SandboxOptions(port=wanted, absolute_links=False))
-    except UsageError:  # something else listens there
-        sandbox = await start_sandbox(SandboxOptions(port=0, absolute_links=False))
-    try:
-        yield replace(options, base_url=sandbox.base_url)
-    finally:
-        await sandbox.stop()
 
 
 @contextmanager
@@ -254,20 +218,3 @@ def _signals(control: Control, watchdogs: list[threading.Timer]) -> Iterator[Non
             loop.remove_signal_handler(number)
             if control.exit_code is not None:  # what is left is closing files: one more Ctrl-C must not break that
                 signal.signal(number, signal.SIG_IGN)
-
-
-def check_runnable(job: Job, max_cost: Decimal | None) -> None:
-    """Raise what can be known before a lock is taken. So far: an unknown price under a cost budget."""
-    bounded = max_cost is not None or any(budget.cost is not None for budget in job.budgets)
-    unknown = [use.label for use in job.models if use.model.price is None]
-    if bounded and unknown:
-        raise _unknown_price(unknown)
-
-
-def _unknown_price(labels: list[str]) -> BatchgenError:
-    from batchgen.errors import BudgetError
-
-    return BudgetError(
-        f"the price of {', '.join(labels)} is unknown, so a cost budget cannot be kept",
-        "bound the job with `budget: {images: N}` instead, or take the model out",
-    )

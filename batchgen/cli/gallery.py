@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.cli.jobs import job_argument, night_for_run, night_option, open_job, open_job_of_night
+from batchgen.cli.jobs import job_argument, night_option, open_job, open_job_of_night
 from batchgen.cli.messages import say
 from batchgen.errors import BatchgenError
 from batchgen.spec.job import Job
@@ -28,6 +28,7 @@ def command(job: Path, to_open: bool, night: str) -> None:
     A page without a server: it shows what the job asks for now, earlier pictures by a filter, and what is missing with
     its reason and price. A run makes it at its end; it may be renewed at any time, while a run is going, too.
     """
+    from batchgen.library.planning import night_for_run
     from batchgen.outside import printable
     from batchgen.storage.lock import is_held
     from batchgen.views.gallery.build import build_gallery

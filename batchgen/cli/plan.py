@@ -12,7 +12,6 @@ from batchgen.cli.jobs import (
     only_option,
     open_job_of_night,
     parse_only,
-    plan_of,
     set_option,
 )
 from batchgen.cli.messages import say
@@ -45,6 +44,7 @@ def command(ctx: click.Context, /, job: Path, **_flags: object) -> None:
 
 def show_plan(path: Path, flags: dict[str, Any]) -> None:
     """Print the plan of one job."""
+    from batchgen.library.planning import plan_of
     from batchgen.outside import json_text
 
     job, environment, night = open_job_of_night(path, flags["sets"], flags["night"])

@@ -140,7 +140,7 @@ def _prune(folder: Path, wish: _Wish, *, yes: bool) -> int:
     """Say what goes from a folder, and let it go if told so; how many files."""
     from contextlib import closing
 
-    from batchgen.cli.execute import open_folder
+    from batchgen.library.opening import open_folder
     from batchgen.storage.ledger import open_reader
     from batchgen.storage.lock import is_held
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.cli.jobs import check_connection, job_argument, night_for_run, open_job
+from batchgen.cli.jobs import check_connection, job_argument, open_job
 from batchgen.cli.messages import say
 from batchgen.errors import Exit
 
@@ -29,6 +29,7 @@ def command(job: Path, as_json: bool, quiet: bool) -> int:
     """
     from batchgen.cli.execute import Display, execute
     from batchgen.engine.run import RunOptions
+    from batchgen.library.planning import night_for_run
 
     opened, environment = open_job(job)
     check_connection(job, opened, environment)

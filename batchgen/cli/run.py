@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchgen.cli.environment import Environment, check_prompts, key_for
+from batchgen.cli.environment import Environment, key_for
 from batchgen.cli.jobs import (
     check_connection,
     jobs_argument,
@@ -20,7 +20,6 @@ from batchgen.cli.jobs import (
     only_option,
     open_job_of_night,
     parse_only,
-    plan_of,
     seconds_until,
     set_option,
 )
@@ -139,8 +138,8 @@ def _readied(path: Path, job: Job, environment: Environment, night: str, flags: 
 
 
 def _options(job: Job, environment: Environment, night: str, flags: dict[str, object]) -> "RunOptions":
-    from batchgen.cli.execute import check_runnable
     from batchgen.engine.run import RunOptions
+    from batchgen.library.opening import check_prompts, check_runnable
 
     max_cost = _amount(flags["max_cost"])
     rebuy, drop = frozenset(flags["retry"]), frozenset(flags["drop"])  # type: ignore[call-overload]
@@ -233,6 +232,7 @@ def _made(ready: _Ready, flags: dict[str, object], metrics: "MetricsFile | None"
 
 def _confirmed(job: Job, options: "RunOptions", flags: dict[str, object]) -> bool:
     """Show the plan in one line; ask, on a terminal alone, before a job without a budget costs real money."""
+    from batchgen.library.planning import plan_of
     from batchgen.views.tables import one_line
 
     on_terminal = sys.stdin.isatty() and sys.stderr.isatty()

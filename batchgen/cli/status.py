@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from batchgen.cli.jobs import job_argument, night_for_run, night_option, open_job, open_job_of_night
+from batchgen.cli.jobs import job_argument, night_option, open_job, open_job_of_night
 from batchgen.cli.messages import say
 from batchgen.spec.job import Job
 
@@ -71,6 +71,7 @@ class _Look:
 def _look(job: Job, night: str) -> _Look | None:
     from batchgen.clock import RealClock
     from batchgen.engine.status import status_of
+    from batchgen.library.planning import night_for_run
     from batchgen.spec.expand import expand
     from batchgen.storage.ledger import open_reader
     from batchgen.storage.lock import is_held

@@ -39,8 +39,8 @@ def command(job: Path, rebuild: bool, as_json: bool) -> int:
         return _rebuild(job)
     import asyncio
 
-    from batchgen.cli.execute import open_folder
     from batchgen.clock import RealClock
+    from batchgen.library.opening import open_folder
     from batchgen.outside import json_text
     from batchgen.storage.audit import check_files, settle
     from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans

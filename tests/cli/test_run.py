@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.cli.execute import check_runnable
-from batchgen.cli.jobs import plan_of
 from batchgen.errors import BudgetError
+from batchgen.library.opening import check_runnable
+from batchgen.library.planning import plan_of
 from batchgen.spec.expand import expand
 from batchgen.spec.job import Job
 from batchgen.spec.load import load_job
