@@ -96,6 +96,55 @@ def job_folder(tmp_path: Path) -> Path:
     return tmp_path / "jobs"
 
 
+def test_every_python_example_runs_after_an_init(tmp_path: Path) -> None:
+    """In the order of the page, each in a process of its own; a notebook's cells are awaited as a notebook does it."""
+    path = tmp_path / "example.py"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+    }
+    blocks = [block for block in fences(ROOT / "docs" / "python.md") if block[0][:1] == ["python"]]
+    assert len(blocks) >= 6
+
+    def run(*words: object) -> str:
+        command = [sys.executable, *map(str, words)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+        return done.stdout
+
+    run("-m", "batchgen", "init")
+    said = []
+    for info, body in blocks:
+        path.write_text(body if "notebook" not in info else _CELL.format(cell=body), encoding="utf-8")
+        said.append(run(path))
+
+    assert said[0].startswith("4 pictures to make for about 0.40 CNY\n4 of 4 done; 0.40 CNY spent\n")
+    assert len(said[0].splitlines()) == 6
+    assert "all done" in said[2]
+    assert said[3].count("a harbour at dawn") == 2
+    assert said[4] == "{'spent': '0.00 CNY', 'pictures': '0'}\n"
+    assert said[5] == "black-forest-labs/flux.1-dev 4 0.4\n"
+
+
+_CELL = """\
+import ast, asyncio, inspect
+names = {{}}
+cell = ast.parse({cell!r})
+cell.body[-1] = ast.Assign([ast.Name("Out", ast.Store())], cell.body[-1].value)
+code = compile(ast.fix_missing_locations(cell), "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+async def notebook():
+    await eval(code, names)
+
+
+asyncio.run(notebook())
+print(names["Out"])
+"""
+
+
 @pytest.mark.parametrize(("info", "body"), yaml_blocks())
 def test_every_job_in_the_pages_can_run(info: list[str], body: str, job_folder: Path) -> None:
     path = job_folder / "page.yaml"

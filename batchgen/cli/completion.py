@@ -16,7 +16,6 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_BATCHGEN_COMPLETE"
 _MOST = 500
-_WORDS = ("model", "prompt", "row", "seed", "try")
 _JOB_FILES = {".yaml", ".yml"}
 _LARGEST_JOB = 1_000_000
 """Bytes; a job file that is larger is not read for its names."""
@@ -118,10 +117,12 @@ def fields(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 def only(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """`model=` and so on for `--only`; behind it the labels, ids and short names of the job that was named."""
+    from batchgen.spec.matching import TASK_WORDS
+
     names = _names(context)
     name, equals, value = incomplete.partition("=")
     if not equals:
-        return [f"{word}=" for word in dict.fromkeys([*_WORDS, *names]) if word.startswith(name)]
+        return [f"{word}=" for word in dict.fromkeys([*TASK_WORDS, *names]) if word.startswith(name)]
     return [f"{name}={each}" for each in names.get(name, ()) if each.startswith(value)]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchgen.errors import CredentialsError, UsageError
+from batchgen.library.keys import check_key, is_known
 from batchgen.spec.job import Job
 
 _ENV_AT_MOST = 1 << 18
@@ -86,11 +87,7 @@ def key_for(job: Job, environment: Environment) -> str | None:
             f"`export {job.key_env}=…`, or write it into a `.env` file beside the job; "
             "`provider: sandbox` in the job needs no key",
         )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise CredentialsError(
-            f"the key in {job.key_env} has characters that no key has (a line break, a space, a quote?)",
-            "copy it again, without anything around it",
-        )
+    check_key(key, job.key_env)
     if from_file and environment.open_to_others:
         raise CredentialsError(
             f"other users can read the key in {environment.path}; nothing was sent",
@@ -111,7 +108,7 @@ def _check_destination(job: Job, environment: Environment, *, from_file: bool) -
             "take `proxy` out of the job: this machine is reached without one",
         )
     variable = job.provider.base_url_env
-    if _is_known(job, environment.values if from_file else environment.process):
+    if is_known(job, environment.values if from_file else environment.process):
         return
     host = urlsplit(job.base_url).netloc
     raise UsageError(
@@ -138,7 +135,7 @@ def check_saved(job: Job, environment: Environment, folder: Path) -> None:
             f"the job kept in {folder} names the proxy {urlsplit(job.proxy).netloc}; nothing was sent",
             "name the job file instead of its folder",
         )
-    if not _is_known(job, environment.process):
+    if not is_known(job, environment.process):
         raise UsageError(
             f"the job kept in {folder} leads to {urlsplit(job.base_url).netloc}, "
             f"which is not an address of {job.provider.title}; nothing was sent",
@@ -149,21 +146,6 @@ def check_saved(job: Job, environment: Environment, folder: Path) -> None:
                 else ""
             ),
         )
-
-
-def _is_known(job: Job, variables: Mapping[str, str]) -> bool:
-    """Whether the job's address is the provider's own, or the one that its user's variables name."""
-    known = [job.provider.base_url, *job.provider.also_at, variables.get(job.provider.base_url_env or "", "")]
-    return _origin(job.base_url) in {_origin(url) for url in known if url}
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        return "", "", 0
-    return parts.scheme, (parts.hostname or "").rstrip("."), port or (443 if parts.scheme == "https" else 80)
 
 
 def check_authorities(environment: Environment) -> None:

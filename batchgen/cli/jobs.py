@@ -14,7 +14,7 @@ from batchgen.cli.completion import fields, jobs_and_folders, only
 from batchgen.cli.environment import Environment, check_authorities, check_saved, read_environment
 from batchgen.errors import BatchgenError, JobError, StorageError, UsageError
 from batchgen.outside import clean
-from batchgen.spec.job import Job
+from batchgen.spec.job import Job, in_night
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -50,7 +50,7 @@ def open_job(path: Path, sets: Sequence[str] = ()) -> tuple[Job, Environment]:
     """
     job, environment = _read(path, sets)
     if job.output.nightly:
-        job = _in_night(job, _last_night(job))
+        job = in_night(job, _last_night(job))
     return job, environment
 
 
@@ -60,7 +60,7 @@ def open_job_of_night(path: Path, sets: Sequence[str], named: str) -> tuple[Job,
 
     job, environment = _read(path, sets)
     night = night_for_run(job, named)
-    return _in_night(job, night), environment, night
+    return in_night(job, night), environment, night
 
 
 def check_connection(path: Path, job: Job, environment: Environment) -> None:
@@ -77,10 +77,6 @@ def _read(path: Path, sets: Sequence[str]) -> tuple[Job, Environment]:
     from batchgen.spec.load import load_job
 
     return load_job(path, environment=environment.values, sets=sets), environment
-
-
-def _in_night(job: Job, night: str) -> Job:
-    return dataclasses.replace(job, output=job.output.of_night(night))
 
 
 def _last_night(job: Job) -> str:
@@ -121,7 +117,7 @@ def folders_of(path: Path) -> "Iterator[tuple[Job, Path, str]]":
             yield job, job.output.folder, ""
             return
         for night, folder in folders_of_nights(job.output.folder):
-            yield _in_night(job, night), folder, night
+            yield in_night(job, night), folder, night
         return
     if (path / FILE_NAME).exists():
         yield open_job(path)[0], path, ""

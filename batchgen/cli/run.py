@@ -139,7 +139,8 @@ def _readied(path: Path, job: Job, environment: Environment, night: str, flags: 
 
 def _options(job: Job, environment: Environment, night: str, flags: dict[str, object]) -> "RunOptions":
     from batchgen.engine.run import RunOptions
-    from batchgen.library.opening import check_prompts, check_runnable
+    from batchgen.library.keys import check_prompts
+    from batchgen.library.opening import check_runnable
 
     max_cost = _amount(flags["max_cost"])
     rebuy, drop = frozenset(flags["retry"]), frozenset(flags["drop"])  # type: ignore[call-overload]

@@ -13,7 +13,6 @@ from pathlib import Path
 from batchgen.clock import RealClock
 from batchgen.engine.run import RunOptions
 from batchgen.errors import BatchgenError, BudgetError, UsageError
-from batchgen.secret import Secret
 from batchgen.spec.job import Job
 from batchgen.storage.files import ResultFolder
 from batchgen.storage.ledger import FILE_NAME, Ledger, refuse_orphans
@@ -66,20 +65,3 @@ def _unknown_price(labels: list[str]) -> BatchgenError:
         f"the price of {', '.join(labels)} is unknown, so a cost budget cannot be kept",
         "bound the job with `budget: {images: N}` instead, or take the model out",
     )
-
-
-def check_prompts(job: Job, key: str | None) -> None:
-    """Raise UsageError when the key itself stands in what would be sent and written down."""
-    secret = Secret(key)
-    for row in job.rows:
-        texts = (
-            row.prompt,
-            *row.columns.values(),
-            *map(str, row.params.values()),
-            *map(str, row.extra_params.values()),
-        )
-        if any(map(secret.is_in, texts)):
-            raise UsageError(
-                f"{row.place}: the key in {job.key_env} stands here, and would be written down; nothing was sent",
-                "take it out, and see whether this file is the one that you meant",
-            )

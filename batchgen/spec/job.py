@@ -158,6 +158,11 @@ class PromptFile:
     unused: tuple[str, ...]
 
 
+def in_night(job: "Job", night: str) -> "Job":
+    """The job with the folder of that night, where each night has one of its own."""
+    return dataclasses.replace(job, output=job.output.of_night(night))
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A validated job.
