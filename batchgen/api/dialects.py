@@ -80,13 +80,14 @@ class ErrorAnswer:
 
 
 def request_body(
-    model: str, prompt: str, seed: int, params: Mapping[str, Any], extra_params: Mapping[str, Any]
+    model: str, prompt: str, seed: int | None, params: Mapping[str, Any], extra_params: Mapping[str, Any]
 ) -> bytes:
-    """The JSON body of one paid call; pictures in `params` are already links or data URIs."""
+    """The JSON body of one paid call, without a seed for a model that takes none; pictures in `params` are already links or data URIs."""
     body: dict[str, Any] = {"model": model, "prompt": prompt}
     for key, value in params.items():
         body[key] = list(value) if isinstance(value, tuple) else value
-    body["seed"] = seed
+    if seed is not None:
+        body["seed"] = seed
     body.update(extra_params)
     return json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
 

@@ -18,7 +18,7 @@ import yaml
 
 from batchgen.errors import CatalogError
 
-FieldType = Literal["string", "int", "float", "size", "picture", "pictures"]
+FieldType = Literal["string", "int", "float", "bool", "size", "picture", "pictures"]
 
 _SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 
@@ -48,6 +48,7 @@ class Field:
             "string": "text",
             "int": "a whole number",
             "float": "a number",
+            "bool": "true or false",
             "picture": "a link, a file or a data URI of a picture",
             "pictures": "a list of links, files or data URIs of pictures",
         }[self.type]
@@ -91,6 +92,10 @@ def _number(value: Any) -> float | None:
     return float(value) if abs(value) < 1e15 and math.isfinite(value) else None
 
 
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
 def _size(value: Any) -> str | None:
     match = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     return f"{int(match[1])}x{int(match[2])}" if match else None
@@ -111,6 +116,7 @@ _CANONICAL: Mapping[FieldType, Any] = {
     "string": _text,
     "int": _whole,
     "float": _number,
+    "bool": _truth,
     "size": _size,
     "picture": _picture,
     "pictures": _pictures,
@@ -127,6 +133,8 @@ class Model:
     free_images: int
     price: Decimal | None
     """List price of one picture in the provider's currency; None is unknown."""
+    link_lifetime_s: float | None = None
+    """Where its links live otherwise than the provider's."""
 
     @property
     def short_name(self) -> str:
@@ -160,6 +168,10 @@ class Provider:
     """One service with one key: where it is, how it is spoken to, and its models by id."""
 
     name: str
+    profile: str
+    """Which of its pages the fields are from."""
+    profiles: tuple[str, ...]
+    """All that the catalogue has of it, the usual one first."""
     title: str
     base_url: str
     also_at: tuple[str, ...]
@@ -195,10 +207,17 @@ class Provider:
         ends = [model for model in self.models.values() if f"/{model.id}".endswith(f"/{words}")]
         return ends[0] if len(ends) == 1 and words not in self.models else self.model(words)
 
+    def link_lifetime_of(self, model_id: str) -> float:
+        """Seconds that a model's links live."""
+        model = self.models.get(model_id)
+        return self.link_lifetime_s if model is None or model.link_lifetime_s is None else model.link_lifetime_s
+
     def as_json(self) -> dict[str, Any]:
         """The provider and its models in JSON's own types."""
         return {
             "name": self.name,
+            "profile": self.profile,
+            "profiles": list(self.profiles),
             "title": self.title,
             "base_url": self.base_url,
             "source": self.source,
@@ -228,19 +247,34 @@ def provider_names() -> tuple[str, ...]:
 
 
 @cache
-def load_provider(name: str) -> Provider:
-    """What the catalogue says of `name`. Raises CatalogError for a name that it does not hold."""
+def load_provider(name: str, profile: str | None = None) -> Provider:
+    """What the catalogue says of `name`, by its usual profile or another one.
+
+    Raises CatalogError for a name or a profile that it does not hold.
+    """
     if name not in provider_names():
         near = nearest(name, list(provider_names()))
         known = ", ".join(provider_names())
         raise CatalogError(f"there is no provider {name!r}", f"did you mean {near}?" if near else f"known are: {known}")
     raw = _read(name)
-    if "like" in raw:
-        raw = _read(raw.pop("like")) | raw
+    like = raw.pop("like", name)
+    raw = _read(like) | raw
+    usual = str(raw["profile"])
+    profiles = (usual, *_other_profiles(like))
+    profile = usual if profile is None else profile
+    if profile not in profiles:
+        near = nearest(profile, list(profiles))
+        known = ", ".join(profiles)
+        hint = f"did you mean {near}?" if near else f"known are: {known}"
+        raise CatalogError(f"{name} has no profile {profile!r}", hint)
+    if profile != usual:
+        raw |= _read(f"profiles/{like}.{profile}")
     fields = {key: _field(key, value) for key, value in raw["fields"].items()}
     models = {key: _model(key, value, fields) for key, value in raw["models"].items()}
     return Provider(
         name=name,
+        profile=profile,
+        profiles=profiles,
         title=raw["title"],
         base_url=raw["base_url"],
         also_at=tuple(raw.get("also_at", ())),
@@ -259,6 +293,13 @@ def load_provider(name: str) -> Provider:
         fields=fields,
         models=models,
     )
+
+
+@cache
+def _other_profiles(name: str) -> tuple[str, ...]:
+    files = resources.files("batchgen.catalog").joinpath("profiles").iterdir()
+    own = (file.name.removesuffix(".yaml") for file in files if file.name.startswith(f"{name}."))
+    return tuple(sorted(file.removeprefix(f"{name}.") for file in own))
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -280,10 +321,13 @@ def _field(name: str, raw: dict[str, Any]) -> Field:
 
 
 def _model(model_id: str, raw: dict[str, Any], fields: Mapping[str, Field]) -> Model:
+    own = {name: _field(name, field) for name, field in raw.get("fields", {}).items()}
+    days = raw.get("link_lifetime_days")
     return Model(
         id=model_id,
-        fields={name: fields[name] for name in raw["takes"]},
+        fields={name: own.get(name) or fields[name] for name in raw["takes"]},
         required=frozenset(raw["requires"]),
         free_images=raw["free_images"],
         price=Decimal(raw["price"]) if "price" in raw else None,
+        link_lifetime_s=None if days is None else days * 86400.0,
     )

@@ -11,6 +11,7 @@ from batchgen.cli.completion import model_ids, providers
 Examples:
   batchgen models
   batchgen models flux.1-dev
+  batchgen models --profile docs-2026-05
   batchgen models --json
 """,
 )
@@ -18,12 +19,13 @@ Examples:
 @click.option(
     "--provider", default="modelverse", show_default=True, help="Which provider's models.", shell_complete=providers
 )
+@click.option("--profile", metavar="NAME", help="By other pages of the provider than the usual one.")
 @click.option("--json", "as_json", is_flag=True, default=False, help="The same as one JSON object on stdout.")
-def command(model: str | None, provider: str, as_json: bool) -> None:
+def command(model: str | None, provider: str, profile: str | None, as_json: bool) -> None:
     """List the models with their prices, or all fields of one MODEL (its id or the end of it)."""
     from batchgen.catalog.catalog import load_provider
 
-    found = load_provider(provider)
+    found = load_provider(provider, profile)
     if as_json:
         from batchgen.outside import json_text
 
@@ -36,4 +38,5 @@ def command(model: str | None, provider: str, as_json: bool) -> None:
     if model is None:
         Console().print(models_table(found))
     else:
-        Console().print(model_page(found.find(model), found.currency))
+        others = [load_provider(provider, name) for name in found.profiles if name != found.profile]
+        Console().print(model_page(found.find(model), found, others))

@@ -64,6 +64,13 @@ Examples:
     type=click.Path(dir_okay=False),
     help="With --tls: write here what a client needs to trust the server.",
 )
+@click.option(
+    "--profile",
+    default="page-2025-06",
+    show_default=True,
+    type=click.Choice(("page-2025-06", "docs-2026-05")),
+    help="Which of the provider's pages to speak.",
+)
 @click.option("--bill", default=None, type=click.Path(dir_okay=False), help="Append every billed request to this file.")
 def command(**flags: object) -> None:
     """Serve the images API on this machine until Ctrl-C. It draws pictures, keeps a bill, and costs nothing.
@@ -91,6 +98,7 @@ def command(**flags: object) -> None:
         burst=flags["burst"],  # type: ignore[arg-type]
         retry_after=bool(flags["retry_after"]),
         concurrency=flags["concurrency"],  # type: ignore[arg-type]
+        profile=flags["profile"],  # type: ignore[arg-type]
         faults=parse_faults(str(flags["faults"])),
         bill_file=None if bill is None else Path(str(bill)),
         tls=flags["tls"],  # type: ignore[arg-type]

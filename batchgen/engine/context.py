@@ -124,11 +124,6 @@ class RunContext:
         return self.job.provider.currency
 
     @property
-    def link_lifetime_s(self) -> float:
-        """How long the provider's links live."""
-        return self.job.provider.link_lifetime_s
-
-    @property
     def timeout_s(self) -> float:
         """How long a paid call may take where its model says nothing else."""
         return self.job.limits.timeout_s or DEFAULT_TIMEOUT_S

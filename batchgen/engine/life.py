@@ -113,7 +113,8 @@ async def _make(task: Task, use: ModelUse, run: RunContext) -> Verdict:
             reserved=None if use.model.price is None else use.model.price * task.pictures,
         )
     )
-    body = request_body(task.model, task.prompt, task.seed, params, task.extra_params)
+    seed = task.seed if "seed" in use.model.fields else None
+    body = request_body(task.model, task.prompt, seed, params, task.extra_params)
     timeout_s = use.limits.timeout_s or run.timeout_s
     try:
         bought = await buy(run.caller, body, begun.idempotency_key, timeout_s)
@@ -264,7 +265,7 @@ async def _settle_billed(
             for place, item in enumerate(items)
             if item.url or (item.inline and spool)
         ]
-    expires_at = ending.at + run.link_lifetime_s
+    expires_at = ending.at + run.job.provider.link_lifetime_of(use.model.id)
     waiting = await run.write_at_any_cost(
         lambda connection: waiting_of(connection, bill(connection, begun.attempt_id, ending, pictures, expires_at))
     )

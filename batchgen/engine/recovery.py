@@ -68,7 +68,7 @@ async def _settle(run: RunContext, call: Sending, spool: str | None) -> None:
                 if item.url or item.inline
             ]
             ending = Ending("billed", "", "", 200, 0.0, at)
-            expires_at = call.sent_at + run.link_lifetime_s
+            expires_at = call.sent_at + run.job.provider.link_lifetime_of(call.model)
             await run.ledger.write(lambda connection: bill(connection, call.attempt_id, ending, pictures, expires_at))
             return
     ending = Ending("killed", "the run ended while the call was under way", "", None, 0.0, at)

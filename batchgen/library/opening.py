@@ -42,10 +42,11 @@ async def provider_of(job: Job, options: RunOptions) -> AsyncIterator[RunOptions
 
     # A port that stays the same for a folder, and links without host and port: a picture that waits is found again.
     wanted = 20_000 + zlib.crc32(str(job.output.folder.resolve()).encode()) % 20_000
+    spoken = SandboxOptions(profile=job.provider.profile, absolute_links=False)  # type: ignore[arg-type]
     try:
-        sandbox = await start_sandbox(SandboxOptions(port=wanted, absolute_links=False))
+        sandbox = await start_sandbox(replace(spoken, port=wanted))
     except UsageError:  # something else listens there
-        sandbox = await start_sandbox(SandboxOptions(port=0, absolute_links=False))
+        sandbox = await start_sandbox(spoken)
     try:
         yield replace(options, base_url=sandbox.base_url)
     finally:

@@ -10,7 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from batchgen.sandbox.page import CURRENCY, MODELS
+from batchgen.sandbox.later_page import EVERY_MODEL
+from batchgen.sandbox.page import CURRENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Bill:
 
 def price(model: str, pictures: int) -> Decimal:
     """What `pictures` of a model cost in the page's currency, by the sandbox's own table."""
-    return MODELS[model].price * pictures
+    return EVERY_MODEL[model].price * pictures
 
 
 def _plain(entry: BillEntry) -> dict[str, Any]:

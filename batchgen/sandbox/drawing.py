@@ -11,8 +11,8 @@ from PIL import Image, ImageEnhance
 
 from batchgen.sandbox import edits, scenes
 from batchgen.sandbox.canvas import Scene, grain, open_input
+from batchgen.sandbox.later_page import EVERY_MODEL
 from batchgen.sandbox.lettering import caption
-from batchgen.sandbox.page import MODELS
 from batchgen.sandbox.palette import rgb
 from batchgen.sandbox.sketch import Sketch
 
@@ -46,7 +46,7 @@ def draw(sketch: Sketch) -> bytes:
 
 
 def _painted(sketch: Sketch) -> Image.Image:
-    short = MODELS[sketch.model].short
+    short = EVERY_MODEL[sketch.model].short
     scene = Scene(
         sketch.width,
         sketch.height,

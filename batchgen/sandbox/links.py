@@ -13,7 +13,7 @@ import uuid
 import zlib
 from dataclasses import fields, replace
 
-from batchgen.sandbox.page import MODELS
+from batchgen.sandbox.later_page import EVERY_MODEL
 from batchgen.sandbox.sketch import LARGEST_SIDE, SMALLEST_SIDE, Sketch
 
 _EXTENSIONS = {"PNG": "png", "JPEG": "jpeg"}
@@ -46,7 +46,7 @@ def read_link(token: str, name: str) -> tuple[Sketch, float]:
         given = dict(zip(_NAMES, values, strict=True))
         sizes = given["inputs"]
         sketch = replace(Sketch(**given), palette=tuple(given["palette"]), inputs=_split(raw[2 + length :], sizes))
-        sound = extension == _EXTENSIONS[sketch.format] and sketch.model in MODELS
+        sound = extension == _EXTENSIONS[sketch.format] and sketch.model in EVERY_MODEL
         sound = sound and all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in (sketch.width, sketch.height))
     except (binascii.Error, struct.error, zlib.error, ValueError, TypeError, KeyError) as error:
         raise ValueError("the link is not one of this server's") from error

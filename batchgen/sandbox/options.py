@@ -33,6 +33,8 @@ class SandboxOptions:
     """Requests above this many at work are refused with 429."""
     retry_after: bool = True
     """Whether a 429 says how long to wait."""
+    profile: Literal["page-2025-06", "docs-2026-05"] = "page-2025-06"
+    """Which of the provider's pages is spoken."""
     unsupported: Literal["reject", "ignore"] = "reject"
     """What happens to a field that the page does not give to the model."""
     picture_format: Literal["png", "jpeg", "by-model"] = "by-model"

@@ -19,6 +19,7 @@ _HIGHEST_SEED = 9_999_999_999
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
 _LINK = re.compile(r"https?://[^\s/]+", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
+_NAMED_SIZES = {"1K": 1024, "2K": 2048, "4K": 4096}
 _BASE64_START = re.compile(r"[A-Za-z0-9+/\s]{40}", re.ASCII)
 
 
@@ -33,6 +34,8 @@ class Model:
     price: Decimal
     play_s: float
     format: str
+    inline: bool = False
+    """Whether its answers hold pictures and never links."""
 
     @property
     def edits(self) -> bool:
@@ -84,21 +87,32 @@ class Order:
     negative_prompt: str
 
 
-def read_order(body: Any, *, ignore_unsupported: bool = False) -> Order:
-    """The order in a request's JSON. Raises RefusalError with the page's error row and what is wrong."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One reading of the provider's pages: its models, a check of each field by model and name, and how many steps it takes."""
+
+    name: str
+    models: Mapping[str, Model]
+    check: "Callable[[Model, str], Check | None]"
+    """The check of a field for a model; None for what is no field of the interface."""
+    steps: int
+
+
+def read_order(body: Any, page: Page | None = None, *, ignore_unsupported: bool = False) -> Order:
+    """The order in a request's JSON, by the page of June 2025 or another one. Raises RefusalError with the page's error row and what is wrong."""
     if not isinstance(body, dict):
         raise RefusalError("400", "the body must be a JSON object")
-    model = _named_model(body.get("model"))
+    page = page or FIRST
+    model = _named_model(body.get("model"), page)
     if not ignore_unsupported:
-        _refuse_unsupported(model, body)
+        _refuse_unsupported(model, body, page)
     fields = {name: value for name, value in body.items() if name in model.takes}
     for name, value in fields.items():
-        expected = _CHECKS[name](value)
+        check = page.check(model, name)
+        expected = check(value) if check else ""
         if expected:
             raise RefusalError("400", f"{name} must be {expected}")
     _require(model, fields)
-    width_height = _SIZE.fullmatch(fields.get("size", "1024x1024"))
-    assert width_height is not None
     single = (fields["image"],) if "image" in fields else ()
     return Order(
         model=model,
@@ -106,27 +120,34 @@ def read_order(body: Any, *, ignore_unsupported: bool = False) -> Order:
         seed=fields.get("seed", RANDOM_SEED),
         n=fields.get("n", 1),
         inputs=tuple(fields.get("images", single)),
-        response_format=fields.get("response_format"),
-        size=(int(width_height[1]), int(width_height[2])) if "size" in model.takes else None,
+        response_format="b64_json" if model.inline else fields.get("response_format"),
+        size=_width_height(fields.get("size", "1024x1024")) if "size" in model.takes else None,
         aspect_ratio=fields.get("aspect_ratio", "1:1"),
         strength=float(fields.get("strength", 0.8)),
-        steps=fields.get("steps", 28),
+        steps=fields.get("steps", page.steps),
         guidance_scale=float(fields.get("guidance_scale", 2.5)),
         negative_prompt=fields.get("negative_prompt", ""),
     )
 
 
-def _named_model(name: Any) -> Model:
+def _width_height(size: str) -> tuple[int, int]:
+    """In pixels; of the sizes with a name, the square ones."""
+    found = _SIZE.fullmatch(size)
+    side = _NAMED_SIZES.get(size, 1024)
+    return (int(found[1]), int(found[2])) if found else (side, side)
+
+
+def _named_model(name: Any, page: Page) -> Model:
     if not isinstance(name, str) or not name:
         raise RefusalError("400", "model is required and must be text")
-    if name not in MODELS:
+    if name not in page.models:
         raise RefusalError("400-permission", f"not support model {name[:200]}")
-    return MODELS[name]
+    return page.models[name]
 
 
-def _refuse_unsupported(model: Model, body: Mapping[str, Any]) -> None:
+def _refuse_unsupported(model: Model, body: Mapping[str, Any], page: Page) -> None:
     for name in body:
-        if name not in _CHECKS:
+        if page.check(model, name) is None:
             raise RefusalError("400", f"{name[:100]} is not a field of this interface")
         if name not in model.takes:
             raise RefusalError("400", f"{name} is not supported by {model.id}")
@@ -139,15 +160,23 @@ def _require(model: Model, fields: Mapping[str, Any]) -> None:
         raise RefusalError("400", f"{model.input_field} is required by {model.id}")
 
 
-def _text(value: Any) -> str:
+Check = Callable[[Any], str]
+"""What was expected, or nothing when a value is fine."""
+
+
+def text(value: Any) -> str:
+    """Any text."""
     return "" if isinstance(value, str) else "text"
 
 
-def _some_text(value: Any) -> str:
+def some_text(value: Any) -> str:
+    """A text that is not empty."""
     return "" if isinstance(value, str) and value.strip() else "text that is not empty"
 
 
-def _whole(low: int, high: int) -> Callable[[Any], str]:
+def whole(low: int, high: int) -> Callable[[Any], str]:
+    """The check of a whole number."""
+
     def check(value: Any) -> str:
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         return "" if fits else f"a whole number between {low} and {high}"
@@ -155,7 +184,9 @@ def _whole(low: int, high: int) -> Callable[[Any], str]:
     return check
 
 
-def _number(low: float, high: float) -> Callable[[Any], str]:
+def number(low: float, high: float) -> Callable[[Any], str]:
+    """The check of a number."""
+
     def check(value: Any) -> str:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
         return "" if fits else f"a number between {low:g} and {high:g}"
@@ -163,7 +194,9 @@ def _number(low: float, high: float) -> Callable[[Any], str]:
     return check
 
 
-def _one_of(*choices: str) -> Callable[[Any], str]:
+def one_of(*choices: str) -> Callable[[Any], str]:
+    """The check of a word out of several."""
+
     def check(value: Any) -> str:
         return "" if value in choices else f"one of {', '.join(choices)}"
 
@@ -176,32 +209,39 @@ def _size(value: Any) -> str:
     return "" if fits else "WIDTHxHEIGHT in pixels with each side between 256 and 1536"
 
 
-def _picture(value: Any) -> str:
+def picture(value: Any) -> str:
+    """An input picture."""
     fits = isinstance(value, str) and (_LINK.match(value) or _DATA_URI.match(value))
     return "" if fits else "a link (http or https) or data:image/<format>;base64,<data>"
 
 
-def _pictures(value: Any) -> str:
+def pictures(value: Any) -> str:
+    """A list of them."""
+
     def fits(item: Any) -> bool:
-        return not _picture(item) or (isinstance(item, str) and _BASE64_START.match(item) is not None)
+        return not picture(item) or (isinstance(item, str) and _BASE64_START.match(item) is not None)
 
     is_list = isinstance(value, list) and bool(value)
     return "" if is_list and all(fits(item) for item in value) else "a list of links or base64 pictures, at least one"
 
 
 _CHECKS: Mapping[str, Callable[[Any], str]] = {
-    "prompt": _some_text,
-    "model": _text,
-    "n": _whole(1, 4),
-    "image": _picture,
-    "images": _pictures,
-    "response_format": _one_of("url", "b64_json"),
+    "prompt": some_text,
+    "model": text,
+    "n": whole(1, 4),
+    "image": picture,
+    "images": pictures,
+    "response_format": one_of("url", "b64_json"),
     "size": _size,
-    "strength": _number(0, 1),
-    "aspect_ratio": _one_of(*RATIOS),
-    "steps": _whole(1, 1000),
-    "seed": _whole(RANDOM_SEED, _HIGHEST_SEED),
-    "guidance_scale": _number(1, 10),
-    "negative_prompt": _text,
+    "strength": number(0, 1),
+    "aspect_ratio": one_of(*RATIOS),
+    "steps": whole(1, 1000),
+    "seed": whole(RANDOM_SEED, _HIGHEST_SEED),
+    "guidance_scale": number(1, 10),
+    "negative_prompt": text,
 }
 """Field -> a check that gives what was expected, or nothing when the value is fine."""
+
+
+FIRST = Page("page-2025-06", MODELS, lambda _model, name: _CHECKS.get(name), steps=28)
+"""The page of June 2025: the contract."""

@@ -26,6 +26,7 @@ from batchgen.sandbox.answers import ERRORS, RefusalError, as_bytes, error_body,
 from batchgen.sandbox.bad_pictures import IN_THE_DRAWING, PASSING, bad_picture
 from batchgen.sandbox.bill import Bill, BillEntry, BillSnapshot, price
 from batchgen.sandbox.faults import Fault, FaultBook, parse_faults
+from batchgen.sandbox.later_page import PAGES
 from batchgen.sandbox.limits import Limits
 from batchgen.sandbox.links import read_link, write_link
 from batchgen.sandbox.misbehaviour import (
@@ -38,7 +39,7 @@ from batchgen.sandbox.misbehaviour import (
     spoil,
 )
 from batchgen.sandbox.options import SandboxOptions
-from batchgen.sandbox.page import CURRENCY, MODELS, RANDOM_SEED, Order, read_order
+from batchgen.sandbox.page import CURRENCY, RANDOM_SEED, Order, read_order
 from batchgen.sandbox.sketch import Sketch
 from batchgen.sandbox.visitors import only_from_here
 
@@ -172,7 +173,8 @@ class Sandbox:
             return self._refusal(refusal, request_id)
 
     async def _at_work(self, request: web.Request, raw: bytes, index: int, request_id: str) -> web.StreamResponse:
-        order = read_order(_parsed(raw), ignore_unsupported=self._options.unsupported == "ignore")
+        page = PAGES[self._options.profile]
+        order = read_order(_parsed(raw), page, ignore_unsupported=self._options.unsupported == "ignore")
         fault = self._faults.choose(order.model.id, order.prompt, order.seed, index)
         if fault in BEFORE_WORK:
             return await instead_of_work(fault, request, self._clock.now())
@@ -319,7 +321,7 @@ class Sandbox:
                 "owned_by": "batchgen-sandbox",
                 "pricing": [{"Rates": [{"ChargeItem": "image", "Price": str(model.price), "Currency": CURRENCY}]}],
             }
-            for model in MODELS.values()
+            for model in PAGES[self._options.profile].models.values()
         ]
         return web.json_response({"object": "list", "data": entries})
 

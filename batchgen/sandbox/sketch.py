@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from batchgen.sandbox.page import Order
 
-LARGEST_SIDE = 1600
+LARGEST_SIDE = 2048
 SMALLEST_SIDE = 16
 _MEGAPIXEL = 1024 * 1024
 # The shapes that the open version of the editing models gives its results, width by height.

@@ -38,7 +38,7 @@ def editor_schema() -> dict[str, Any]:
     conditions = []
     for offers in _offers():
         provider = offers[0]
-        prefix = "" if provider.name == DEFAULT_PROVIDER else f"{provider.name}-"
+        prefix = "" if provider.profile == provider.profiles[0] else f"{provider.profile}-"
         parts |= {f"{prefix}field-{field.name}": _field(field) for field in _own_fields(provider.fields.values())}
         conditions.append({"if": _is_from(offers), "then": _then(provider, prefix)})
     return {
@@ -69,7 +69,10 @@ def _tighten(schema: dict[str, Any], parts: dict[str, Any]) -> None:
     """What is checked after the shape and can be said in a schema, too."""
     top = schema["properties"]
     top["provider"]["oneOf"] = [{"enum": list(provider_names())}, {"$ref": "#/$defs/ProviderItem"}]
-    parts["ProviderItem"]["properties"]["name"] |= {"enum": list(provider_names())}
+    entry = parts["ProviderItem"]["properties"]
+    entry["name"] |= {"enum": list(provider_names())}
+    profiles = {profile: 0 for name in provider_names() for profile in load_provider(name).profiles}
+    entry["profile"]["anyOf"][0] = {"enum": list(profiles)}
     _strings(parts["ProviderItem"]["properties"]["base_url"], f"^$|^{_HTTPS}{_REST}|^{_LOCAL}{_REST}")
     _strings(parts["ProviderItem"]["properties"]["proxy"], f"^$|^{_HTTPS}{_REST}|^{_HTTP}{_REST}")
     _strings(parts["ProviderItem"]["properties"]["api_key_env"], r"^([A-Za-z_][A-Za-z0-9_]*)?$")
@@ -141,27 +144,30 @@ def _notify_rules() -> Iterable[dict[str, Any]]:
 
 
 def _offers() -> list[list[Provider]]:
-    """The providers of the catalogue; those with the same models and fields stand together."""
+    """The providers of the catalogue in each of their profiles; those with the same models and fields stand together."""
     offers: list[list[Provider]] = []
     for name in sorted(provider_names(), key=lambda name: (name != DEFAULT_PROVIDER, name)):
-        provider = load_provider(name)
-        same = [each for each in offers if (each[0].models, each[0].fields) == (provider.models, provider.fields)]
-        if same:
-            same[0].append(provider)
-        else:
-            offers.append([provider])
+        for profile in load_provider(name).profiles:
+            provider = load_provider(name, profile)
+            same = [each for each in offers if (each[0].models, each[0].fields) == (provider.models, provider.fields)]
+            if same:
+                same[0].append(provider)
+            else:
+                offers.append([provider])
     return offers
 
 
 def _is_from(offers: list[Provider]) -> dict[str, Any]:
-    """A job's `provider:` is one of these; left out, it is the usual one."""
-    known = {"enum": [provider.name for provider in offers]}
-    unless = [] if offers[0].name == DEFAULT_PROVIDER else ["name"]
-    entry = {"type": "object", "properties": {"name": known}, "required": unless}
-    return {
-        "properties": {"provider": {"anyOf": [known, entry]}},
-        "required": ["provider"] if unless else [],
-    }
+    """A job's `provider:` is one of these in this profile; left out, it is the usual one."""
+    names, usual = [provider.name for provider in offers], offers[0].profile == offers[0].profiles[0]
+    profile = [offers[0].profile, *([None] if usual else [])]
+    entry = {"type": "object", "properties": {"name": {"enum": names}, "profile": {"enum": profile}}}
+    needs = [*([] if DEFAULT_PROVIDER in names else ["name"]), *([] if usual else ["profile"])]
+    allowed: list[dict[str, Any]] = [{**entry, "required": needs}]
+    if usual:
+        allowed.append({"enum": names})
+    left_out = usual and DEFAULT_PROVIDER in names
+    return {"properties": {"provider": {"anyOf": allowed}}, "required": [] if left_out else ["provider"]}
 
 
 def _then(provider: Provider, prefix: str) -> dict[str, Any]:
@@ -219,6 +225,8 @@ def _field(field: Field) -> dict[str, Any]:
             "description": about,
             "anyOf": [{"type": "string", "pattern": rf"^\s*{side}[xX]{side}\s*$"}, template],
         }
+    if field.type == "bool":
+        return {"description": about, "anyOf": [{"type": "boolean"}, template]}
     number: dict[str, Any] = {"type": "integer" if field.type == "int" else "number"}
     number |= {"minimum": field.minimum} if field.minimum is not None else {}
     number |= {"maximum": field.maximum} if field.maximum is not None else {}

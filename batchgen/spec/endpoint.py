@@ -39,13 +39,20 @@ def find_provider(mistakes: Mistakes) -> Provider:
     name = entry.get("name", DEFAULT_PROVIDER) if isinstance(entry, dict) else entry
     if not isinstance(name, str):
         return load_provider(DEFAULT_PROVIDER)
+    profile = entry.get("profile") if isinstance(entry, dict) else None
     try:
-        return load_provider(name)
+        provider = load_provider(name)
     except CatalogError as error:
         loc = ("provider", "name") if isinstance(entry, dict) else ("provider",)
         mistakes.add(loc, error.message, error.hint, kind="unknown provider")
         mistakes.damaged.update({"models", "params", "prompts"})
         return load_provider(DEFAULT_PROVIDER)
+    try:
+        return load_provider(name, profile) if isinstance(profile, str) else provider
+    except CatalogError as error:
+        mistakes.add(("provider", "profile"), error.message, error.hint, kind="unknown provider")
+        mistakes.damaged.update({"models", "params", "prompts"})
+        return provider
 
 
 def locate(provider: Provider, entry: Mapping[str, Any], environment: Mapping[str, str], mistakes: Mistakes) -> Place:

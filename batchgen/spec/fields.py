@@ -38,6 +38,8 @@ def from_text(field: Field, text: str) -> Any:
             return float(stripped)
         except ValueError:
             return text
+    if field.type == "bool":
+        return {"true": True, "false": False}.get(stripped.lower(), text)
     if field.type == "pictures":
         if stripped.startswith("["):
             try:

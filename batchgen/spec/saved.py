@@ -43,7 +43,7 @@ _ROW = {
 _SHAPE = {
     "version": int,
     **dict.fromkeys(("name", "path", "provider", "identity", "base_url", "on_unknown"), str),
-    **dict.fromkeys(("key_env", "proxy"), (None, str)),
+    **dict.fromkeys(("key_env", "proxy", "profile"), (None, str)),
     "rows": [_ROW],
     "variables": Each(_TEXTS),
     "models": [{"model": str, "label": str, "params": _FIELDS, "extra_params": _FIELDS, "limits": _LIMITS}],
@@ -72,6 +72,7 @@ def job_to_json(job: Job) -> dict[str, Any]:
         **plain,
         "path": str(job.path),
         "provider": job.provider.name,
+        "profile": None if job.provider.profile == job.provider.profiles[0] else job.provider.profile,
         "rows": [_values(row) for row in job.rows],
         "variables": {name: dict(texts) for name, texts in job.variables.items()},
         "models": [_values(use) | {"model": use.model.id} for use in job.models],
@@ -164,7 +165,7 @@ def _check_numbers(job: Job, seeds: Sequence[Seeds]) -> None:
 
 
 def _job(data: Mapping[str, Any]) -> Job:
-    provider = load_provider(data["provider"])
+    provider = load_provider(data["provider"], data.get("profile"))
     shared: dict[str, Any] = {}
     return Job(
         name=data["name"],

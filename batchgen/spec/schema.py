@@ -84,6 +84,9 @@ class ProviderItem(_Strict):
     """A provider of the catalogue, reached in another way than usual."""
 
     name: str = Field(default=DEFAULT_PROVIDER, description="The provider's name in the catalogue.")
+    profile: str | None = Field(
+        default=None, description="Which of its pages the fields and models are from; `batchgen models` names them."
+    )
     base_url: str | None = Field(default=None, description="Where it is; https, or http on this machine.")
     api_key_env: str | None = Field(default=None, description="The environment variable that holds the key.")
     proxy: str | None = Field(default=None, description="A proxy for every request.")

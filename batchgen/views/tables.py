@@ -4,7 +4,7 @@ Values go in, something for `Console.print` comes out; all of it reads well at 8
 is broken over two lines. It refuses to print, to count, and to show outside text as anything but text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -53,27 +53,53 @@ def models_table(provider: Provider) -> Page:
         note = (
             f"Prices are in {provider.currency} per picture, as of {provider.prices_as_of}: {provider.prices_source}."
         )
-        lines: list[RenderableType] = [Text(clean(provider.title), style="bold"), Text()]
+        lines: list[RenderableType] = [Text(f"{clean(provider.title)}, {provider.profile}", style="bold"), Text()]
         lines += [*table, Text(), Text(clean(note, 500))]
         if provider.play_money:
             lines.append(Text("Nothing is billed here."))
+        lines += [
+            Text(f"By other pages of the provider: `batchgen models --profile {name}`.")
+            for name in provider.profiles
+            if name != provider.profile
+        ]
         return [*lines, Text("`batchgen models ID` shows the fields that a model takes.", style="dim")]
 
     return Page(build)
 
 
-def model_page(model: Model, currency: str = "") -> Page:
-    """One model: what it costs and every field it takes, with type, default and range."""
+def model_page(model: Model, provider: Provider, others: Sequence[Provider] = ()) -> Page:
+    """One model: what it costs and every field it takes, with type, default and range; and how `others` differ."""
 
     def build(_width: int) -> "Sequence[RenderableType]":
         from rich.text import Text
 
-        price = f"{money(model.price, currency)} a picture" if model.price is not None else "price unknown"
+        price = f"{money(model.price, provider.currency)} a picture" if model.price is not None else "price unknown"
         free = f", the first {model.free_images} free" if model.free_images else ""
-        head = [Text(clean(model.id), style="bold"), Text(f"{price}{free}; its label in a job is {model.short_name}")]
-        return [*head, Text(), _field_table(model)]
+        lives = "" if model.link_lifetime_s is None else f"; its links live {model.link_lifetime_s / 3600:g} hours"
+        words = f"{price}{free}; its label in a job is {model.short_name}{lives}"
+        head = [Text(f"{clean(model.id)}, {provider.profile}", style="bold"), Text(words)]
+        return [*head, Text(), _field_table(model), *map(Text, _differences(model, others))]
 
     return Page(build)
+
+
+def _differences(model: Model, others: Sequence[Provider]) -> Iterator[str]:
+    """What a job would have to know that takes another profile of the same provider."""
+    for other in others:
+        twin = other.models.get(model.id)
+        yield ""
+        if twin is None:
+            yield f"With the profile {other.profile} there is no such model."
+            continue
+        yield f"With the profile {other.profile} (in a job: provider: {{name: {other.name}, profile: {other.profile}}}):"
+        changes = [f"  {name}: not taken" for name in model.fields if name not in twin.fields]
+        for name, field in twin.fields.items():
+            words = ", ".join(filter(None, [_range(field), _default(field) and f"default {_default(field)}"]))
+            if name not in model.fields:
+                changes.append(f"  {name}: taken too ({words})" if words else f"  {name}: taken too")
+            elif (field.default, _range(field)) != (model.fields[name].default, _range(model.fields[name])):
+                changes.append(f"  {name}: {words or 'no range'}")
+        yield from changes or ["  the same"]
 
 
 def _field_table(model: Model) -> "Table":
@@ -87,10 +113,16 @@ def _field_table(model: Model) -> "Table":
     table.add_column("range", max_width=18)
     table.add_column("")
     for field in model.fields.values():
-        default = "required" if field.name in model.required else "" if field.default is None else str(field.default)
+        default = "required" if field.name in model.required else _default(field)
         cells = (field.name, field.type, default, _range(field), field.about)
         table.add_row(*(Text(clean(cell, 300)) for cell in cells))
     return table
+
+
+def _default(field: Field) -> str:
+    if isinstance(field.default, bool):
+        return "true" if field.default else "false"
+    return "" if field.default is None else str(field.default)
 
 
 def _range(field: Field) -> str:

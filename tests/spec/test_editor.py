@@ -67,6 +67,26 @@ def test_a_field_that_a_model_does_not_take_is_refused_in_its_entry_and_its_own_
         assert judge.is_valid(job) == (field in model.fields), field
 
 
+def test_each_profile_has_its_models_and_fields() -> None:
+    judge = Draft202012Validator(editor_schema())
+
+    def fits(provider: object, model: str, **params: object) -> bool:
+        return judge.is_valid({"provider": provider, "prompts": ["a"], "models": [{"id": model, "params": params}]})
+
+    for name in ("modelverse", "sandbox"):
+        later, usual = {"name": name, "profile": "docs-2026-05"}, {"name": name, "profile": "page-2025-06"}
+        assert fits(later, "Qwen/Qwen-Image", size="1664x928")
+        assert fits(later, FLUX, negative_prompt="fog", steps=50)
+        assert not fits(later, FLUX, steps=51)
+        assert fits(usual, FLUX, steps=51)
+        for provider in (usual, name, {"name": name}):
+            assert not fits(provider, "Qwen/Qwen-Image")
+            assert not fits(provider, FLUX, negative_prompt="fog")
+    assert not fits({"name": "modelverse", "profile": "docs"}, FLUX)
+    assert fits({"name": "modelverse", "profile": "docs-2026-05"}, "doubao-seedream-4.5", watermark=False)
+    assert not fits({"name": "modelverse", "profile": "docs-2026-05"}, "doubao-seedream-4.5", watermark="no")
+
+
 def test_an_address_with_a_password_or_over_plain_http_is_refused() -> None:
     judge = Draft202012Validator(editor_schema())
 
@@ -88,7 +108,13 @@ def test_an_address_with_a_password_or_over_plain_http_is_refused() -> None:
 
 WHOLE: dict[str, Any] = {
     "name": "whole",
-    "provider": {"name": "modelverse", "base_url": "https://example.org/v1", "api_key_env": "KEY", "proxy": None},
+    "provider": {
+        "name": "modelverse",
+        "profile": "page-2025-06",
+        "base_url": "https://example.org/v1",
+        "api_key_env": "KEY",
+        "proxy": None,
+    },
     "prompts": [
         "a {style} city",
         {"id": "x", "prompt": "b", "params": {"steps": 20}, "model": "*flux*", "seed": [1, 2], "literal": False},

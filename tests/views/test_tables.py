@@ -108,7 +108,7 @@ def test_no_page_is_wider_than_its_console_and_no_number_is_broken(width: int) -
         summary(report()),
         status_table(report(), 1_700_000_000.0),
         models_table(provider),
-        *(model_page(model, "CNY") for model in provider.models.values()),
+        *(model_page(model, provider) for model in provider.models.values()),
     ]
     for page in pages:
         assert max(map(len, printed(page, width))) <= width
@@ -135,8 +135,9 @@ def test_the_catalogue_lists_whole_ids_with_price_and_needs() -> None:
 
 
 def test_a_model_page_shows_every_field_with_type_default_and_range() -> None:
-    model = load_provider("modelverse").model("black-forest-labs/flux.1-dev")
-    text = "\n".join(printed(model_page(model, "CNY"), 120))
+    provider = load_provider("modelverse")
+    model = provider.model("black-forest-labs/flux.1-dev")
+    text = "\n".join(printed(model_page(model, provider), 120))
 
     assert "CNY 0.10 a picture, the first 10 free" in text
     assert all(f"\n{name} " in text for name in model.fields)
