@@ -60,7 +60,7 @@ def read_environment(job: Path) -> Environment:
             mode = os.fstat(opened.fileno()).st_mode
             text = opened.read(_ENV_AT_MOST + 1).decode()
         if len(text) > _ENV_AT_MOST:
-            raise UsageError(f"{file}: larger than any file of variables", "take out what is none, or take it away")
+            raise UsageError(f"{file}: too large for a file of variables", "keep only lines such as NAME=value in it")
         # Values are taken as they stand: what looks like `${NAME}` must not bring other variables into a file's words.
         values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     except (OSError, UnicodeDecodeError) as error:

@@ -258,7 +258,9 @@ async def _settle_billed(
     if generation is not None:
         items = generation.items
         if generation.left_out:
-            run.warn(f"an answer of {task.label} listed {generation.left_out} pictures more than anybody would ask for")
+            run.warn(
+                f"an answer of {task.label} listed far too many pictures: {generation.left_out} of them were left out"
+            )
         spool = await _spooled(begun, items, run)
         pictures = [
             NewPicture(place, item.url, spool if item.inline else None)

@@ -37,7 +37,8 @@ class Fault:
             raise UsageError(f"there is no fault called {self.kind}", f"the faults are: {', '.join(KINDS)}")
         object.__setattr__(self, "kind", kind)
         if not 0 <= self.rate <= 1:
-            raise UsageError(f"the rate of {self.kind} must be between 0 and 1, not {self.rate:g}")
+            message = f"the rate of {self.kind} must be between 0 and 1, not {self.rate:g}"
+            raise UsageError(message, "write a rate such as 0.05")
 
     def wants(self, prompt: str, index: int, draw: float) -> bool:
         """Whether the fault hits the request number `index`; `draw` is its random number from 0 up to 1."""

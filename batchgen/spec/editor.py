@@ -4,7 +4,7 @@ It owns how both are written as a schema. It never refuses a job that runs; what
 or a picture exists, that nothing stands twice) is left to `validate`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -39,7 +39,7 @@ def editor_schema() -> dict[str, Any]:
     for offers in _offers():
         provider = offers[0]
         prefix = "" if provider.profile == provider.profiles[0] else f"{provider.profile}-"
-        parts |= {f"{prefix}field-{field.name}": _field(field) for field in _own_fields(provider.fields.values())}
+        parts |= {f"{prefix}field-{name}": _any_field(kinds) for name, kinds in _kinds(provider).items()}
         conditions.append({"if": _is_from(offers), "then": _then(provider, prefix)})
     return {
         "$schema": _DRAFT,
@@ -171,11 +171,11 @@ def _is_from(offers: list[Provider]) -> dict[str, Any]:
 
 
 def _then(provider: Provider, prefix: str) -> dict[str, Any]:
-    params = _params(provider.fields.values(), prefix)
+    params = _params(provider, provider.fields, prefix)
     rules = [
         {
             "if": {"properties": {"id": {"const": model.id}}},
-            "then": {"properties": {"params": _params(model.fields.values(), prefix)}},
+            "then": {"properties": {"params": _params(provider, model.fields, prefix)}},
         }
         for model in provider.models.values()
     ]
@@ -195,8 +195,30 @@ def _own_fields(fields: Iterable[Field]) -> Iterable[Field]:
     return (field for field in fields if field.name not in _OWN_PLACE)
 
 
-def _params(fields: Iterable[Field], prefix: str) -> dict[str, Any]:
-    known = {field.name: {"$ref": f"#/$defs/{prefix}field-{field.name}"} for field in _own_fields(fields)}
+def _kinds(provider: Provider) -> dict[str, list[Field]]:
+    """Every field of a provider's models by name, in each form that it has."""
+    kinds = {field.name: [field] for field in _own_fields(provider.fields.values())}
+    for model in provider.models.values():
+        for field in _own_fields(model.fields.values()):
+            if field not in kinds[field.name]:
+                kinds[field.name].append(field)
+    return kinds
+
+
+def _any_field(kinds: Sequence[Field]) -> dict[str, Any]:
+    if len(kinds) == 1:
+        return _field(kinds[0])
+    return {"description": kinds[0].about, "anyOf": [_field(field) for field in kinds]}
+
+
+def _params(provider: Provider, fields: Mapping[str, Field], prefix: str) -> dict[str, Any]:
+    kinds = _kinds(provider)
+    known = {
+        field.name: {"$ref": f"#/$defs/{prefix}field-{field.name}"}
+        if fields is provider.fields or len(kinds[field.name]) == 1
+        else _field(field)
+        for field in _own_fields(fields.values())
+    }
     return {"type": "object", "properties": known, "additionalProperties": False}
 
 

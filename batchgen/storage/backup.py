@@ -56,7 +56,7 @@ def _copy(folder: Path, backups: int, name: str) -> None:
     try:
         reader = open_reader(folder)
         if reader is None:
-            raise StorageError("there is none")
+            raise StorageError("its folder holds no ledger")
         with closing(reader), closing(sqlite3.connect(folder / FOLDER / part)) as copy:
             copy.execute("PRAGMA journal_mode=OFF")  # it is synced as a whole, or thrown away
             reader.backup(copy)

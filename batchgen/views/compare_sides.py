@@ -126,7 +126,8 @@ def read_side(folder: Path) -> Side:
     """What lies in an output folder. Raises UsageError when nothing was made there, StorageError for what cannot be read."""
     real = Path(os.path.realpath(folder))
     if not real.is_dir():
-        raise UsageError(f"{folder}: there is no such folder; nothing was made there yet")
+        message = f"{folder}: there is no such folder; nothing was made there yet"
+        raise UsageError(message, "look for a slip in the name, or run the job first")
     if not os.path.lexists(real / FILE_NAME) and os.path.lexists(real / MANIFEST):
         shots = _of_manifest(real)
     else:
@@ -137,7 +138,8 @@ def read_side(folder: Path) -> Side:
 def _of_ledger(real: Path, shown: Path) -> list[Shot]:
     connection = open_reader(real)
     if connection is None:
-        raise UsageError(f"{shown} holds neither a ledger nor a manifest: nothing was made there yet")
+        message = f"{shown} holds neither a ledger nor a manifest: nothing was made there yet"
+        raise UsageError(message, "name the output folder of a job, or run the job first")
     try:
         # A folder that no run has opened since an older version lacks the column, and reading never changes a ledger.
         columns = {row["name"] for row in connection.execute("PRAGMA table_info(pictures)")}

@@ -105,4 +105,5 @@ def refuse_empty(written: int, left_out: int, folder: Path) -> None:
             f"{shown}: the files of all {left_out:,} chosen pictures are missing or changed; nothing was exported",
             f"batchgen verify {shown}",
         )
-    raise UsageError(f"{shown} holds no picture to export: nothing is stored there, or all of it is left out")
+    message = f"{shown} holds no picture to export: nothing is stored there, or all of it is left out"
+    raise UsageError(message, "run the job first, or choose fewer options that leave pictures out")

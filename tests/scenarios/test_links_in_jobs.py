@@ -131,4 +131,4 @@ def test_a_huge_file_of_variables_is_not_read(cli: Cli, tmp_path: Path) -> None:
     ran = cli("validate", job)
 
     assert ran.code == 2
-    assert "larger than any file of variables" in ran.err
+    assert "too large for a file of variables" in ran.err

@@ -97,7 +97,8 @@ def _reader(folder: Path) -> sqlite3.Connection:
         return _from_manifest(folder)
     reader = open_reader(folder)
     if reader is None:
-        raise UsageError(f"{clean(folder, 1000)}: nothing was made there yet, so there is nothing to show")
+        message = f"{clean(folder, 1000)}: nothing was made there yet, so there is nothing to show"
+        raise UsageError(message, "run the job first")
     return reader
 
 
