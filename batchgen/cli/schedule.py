@@ -150,7 +150,7 @@ def _wanted(opened: Sequence[_Opened], *, is_cron: bool) -> tuple[str, ...]:
     for path, job, environment in opened:
         if job.key_env in wanted and job.key_env in environment.file and not is_cron:
             raise UsageError(
-                f"{path} has its {job.key_env} in {environment.path}, and another of these jobs has none beside it",
+                f"{path} has its {job.key_env} in {environment.path}, and another of these jobs has no such file",
                 "write a `.env` beside that one, too, or schedule them one by one",
             )
     return tuple(wanted)
