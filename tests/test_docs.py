@@ -29,7 +29,13 @@ from batchgen.storage.manifest import FailureRow, ManifestRow
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "docs" / "security.md"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 USER_FILES = [*PAGES, *sorted((ROOT / "jobs").glob("*.yaml"))]
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -417,7 +423,9 @@ def test_every_way_to_write_a_fault_is_understood(written: str) -> None:
     assert [fault.kind for fault in faults.parse_faults(written)] == ["504"]
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "paid-work.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "docs" / "paid-work.md"], ids=lambda path: path.name
+)
 def test_every_exit_code_is_explained(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     table = "".join(re.findall(r"^\| [\d, ]+ \|.*$", text, re.MULTILINE))
