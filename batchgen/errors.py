@@ -14,8 +14,9 @@
 It refuses to know how an error is shown: `cli/` prints `message` and `hint`, and nothing else of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import pairwise
 from typing import ClassVar
 
 
@@ -101,7 +102,13 @@ class JobError(UsageError):
 
     def __init__(self, problems: "list[Problem]", hint: str = "") -> None:
         self.problems = tuple(problems)
-        shown = [str(problem) for problem in problems[: self.shown_at_most]]
+        first = problems[: self.shown_at_most]
+        # The same advice for mistake after mistake is given once, behind the last of them.
+        same = [each.hint == after.hint for each, after in pairwise(first)]
+        shown = [
+            str(replace(problem, hint="") if repeated else problem)
+            for problem, repeated in zip(first, [*same, False], strict=False)
+        ]
         rest: dict[str, int] = {}
         for problem in problems[self.shown_at_most :]:
             rest[problem.kind] = rest.get(problem.kind, 0) + 1

@@ -140,7 +140,7 @@ def job_of_table(
             ["prompts:", entry[0], *(f"    {line}" for line in entry[1:])],
             _models(uses),
             [_said("seeds: {count: 1}", "more tries of every row: {count: 4}")],
-            [_budget(tasks)],
+            [_budget(max(10, 2 * tasks))],
             [f'output: {{name: "{"{prompt_id}/{model}-{try}" if identity else "{prompt_id}/{model}-{seed}-{id}"}"}}'],
         ],
     )

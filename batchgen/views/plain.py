@@ -9,6 +9,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from batchgen.errors import Exit
 from batchgen.events import (
     CallUnknown,
     Event,
@@ -170,5 +171,8 @@ def end_line(report: Mapping[str, Any]) -> str:
     parts = [headline(report), money_line(report), month_line(report), *(words for words, _ in missing)]
     parts += [night_line(report), flag_line(report)]
     commands = [command for _, command in missing] or next_commands(report)
-    parts += [f"next: {command}" for command in commands[:1]]
+    # A new call of it would be refused by the same budget; one that `--max-cost` bounded goes on as it is.
+    bounded = report.get("exit_code") == Exit.BUDGET and "--max-cost" not in str(report.get("reason"))
+    first = "raise `budget` in the job (or wait, if it is one by day or month), then " if bounded else ""
+    parts += [f"next: {first}{command}" for command in commands[:1]]
     return "; ".join(filter(None, parts))

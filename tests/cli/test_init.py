@@ -142,7 +142,7 @@ def test_a_table_of_products_gets_its_columns_filled_in(init: Init, tmp_path: Pa
     assert [(task.prompt_id, task.prompt) for task in found] == [("A1", "on a table"), ("B2", "in a room")]
     assert [Path(task.params["image"].path).name for task in found] == ["mug.jpg", "lamp.jpg"]
     assert [task.name for task in found] == ["A1/step1x-edit-1", "B2/step1x-edit-1"]
-    assert job.budgets[0].images == 2
+    assert job.budgets[0].images == 10
 
 
 def test_rows_with_two_pictures_and_with_one_in_chinese_out_of_a_spreadsheet(init: Init, tmp_path: Path) -> None:
