@@ -37,7 +37,9 @@ only_option = click.option(
     help="Only tasks whose model, prompt, seed or variable matches.",
     shell_complete=only,
 )
-limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N tasks of the plan.")
+limit_option = click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N tasks of the plan."
+)
 night_option = click.option(
     "--night", metavar="DATE", default="", help="The night of a job that renews its seeds or its folder (2026-05-31)."
 )

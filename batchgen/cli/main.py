@@ -100,7 +100,7 @@ class _Verbs(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_text(
                 "0 done, 2 a mistake in the job (nothing spent), 3 some tasks failed for good, 4 provider unavailable, "
-                "5 budget reached, 6 local storage, 7 key or account, 8 another run is going, 9 unknown outcomes held, "
+                "5 budget reached, 6 local storage, 7 key or account, 8 another run is going, 9 calls of unknown outcome wait for your decision, "
                 "130 or 143 stopped"
             )
 

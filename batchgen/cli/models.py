@@ -17,7 +17,12 @@ Examples:
 )
 @click.argument("model", required=False, shell_complete=model_ids)
 @click.option(
-    "--provider", default="modelverse", show_default=True, help="Which provider's models.", shell_complete=providers
+    "--provider",
+    metavar="NAME",
+    default="modelverse",
+    show_default=True,
+    help="Which provider's models.",
+    shell_complete=providers,
 )
 @click.option("--profile", metavar="NAME", help="By other pages of the provider than the usual one.")
 @click.option("--json", "as_json", is_flag=True, default=False, help="The same as one JSON object on stdout.")

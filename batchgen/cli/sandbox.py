@@ -19,16 +19,27 @@ Examples:
   MODELVERSE_BASE_URL=http://127.0.0.1:8000/v1 MODELVERSE_API_KEY=any batchgen run jobs/first.yaml
 """,
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+    "--port",
+    metavar="N",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port; 0 takes a free one.",
 )
-@click.option("--key", default=None, help="Refuse every other key with 401.")
+@click.option("--key", metavar="KEY", default=None, help="Refuse every other key with 401.")
 @click.option(
-    "--latency", default=1.0, show_default=True, type=click.FloatRange(min=0), help="How slow: 0 answers at once."
+    "--latency",
+    metavar="FACTOR",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="How slow: 0 answers at once.",
 )
 @click.option(
     "--scale",
+    metavar="FACTOR",
     default=1.0,
     show_default=True,
     type=click.FloatRange(0.05, 1.0),
@@ -36,21 +47,33 @@ Examples:
 )
 @click.option(
     "--link-lifetime",
+    metavar="SECONDS",
     default=604800.0,
     show_default=True,
     type=click.FloatRange(min=0),
     help="Seconds that links live.",
 )
 @click.option(
-    "--requests-per-minute", default=None, type=click.FloatRange(min=0, min_open=True), help="Refuse more with 429."
+    "--requests-per-minute",
+    metavar="N",
+    default=None,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Refuse more with 429.",
 )
 @click.option(
-    "--burst", default=5, show_default=True, type=click.IntRange(min=1), help="How many of those may come at once."
+    "--burst",
+    metavar="N",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many of those may come at once.",
 )
 @click.option(
     "--retry-after/--no-retry-after", default=True, show_default=True, help="Whether a 429 says how long to wait."
 )
-@click.option("--concurrency", default=None, type=click.IntRange(min=1), help="Refuse more at once with 429.")
+@click.option(
+    "--concurrency", metavar="N", default=None, type=click.IntRange(min=1), help="Refuse more at once with 429."
+)
 @click.option("--faults", default="", metavar="KIND:RATE,…", help="Misbehave on order; see docs/sandbox.md.")
 @click.option(
     "--tls",
@@ -66,6 +89,7 @@ Examples:
 )
 @click.option(
     "--profile",
+    metavar="NAME",
     default="page-2025-06",
     show_default=True,
     type=click.Choice(("page-2025-06", "docs-2026-05")),
