@@ -24,7 +24,7 @@ from batchgen.cli.completion import jobs_and_folders
 from batchgen.cli.environment import Environment, check_authorities, key_for, read_environment
 from batchgen.cli.jobs import check_connection, open_job
 from batchgen.cli.messages import say
-from batchgen.errors import BatchgenError, Exit
+from batchgen.errors import BatchgenError, Exit, UsageError
 from batchgen.outside import clean, json_text
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ def _findings(path: Path | None, *, offline: bool) -> Iterator[Finding]:
     key = None
     try:
         key = key_for(job, environment)
+    except UsageError as error:  # the job leads elsewhere than the key may go: nobody is asked there
+        yield _bad("provider", error)
+        return
     except BatchgenError as error:
         yield _bad("key", error)
     else:

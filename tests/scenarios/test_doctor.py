@@ -197,3 +197,24 @@ def test_an_env_file_that_others_can_read_is_told(cli: Cli, tmp_path: Path) -> N
 
     assert (code, found["key"]["state"]) == (7, "bad")
     assert "chmod 600" in found["key"]["next"]
+
+
+def test_a_folder_from_a_stranger_leads_the_questions_nowhere(cli: Cli, sandbox: Server, tmp_path: Path) -> None:
+    job = write_job(tmp_path, JOB)
+    assert cli("run", job, "--quiet", base_url=sandbox.base_url).code == 0
+
+    code, found = checks(cli, tmp_path / "outputs" / "foo")  # its job leads to this machine, which nobody here named
+
+    assert (code, found["provider"]["state"]) == (2, "bad")
+    assert "which is not an address of UCloud ModelVerse; nothing was sent" in found["provider"]["said"]
+    assert "account" not in found
+
+
+def test_a_job_that_leads_elsewhere_is_told_and_nobody_is_asked_there(cli: Cli, tmp_path: Path) -> None:
+    job = write_job(tmp_path, JOB + "provider: {name: modelverse, base_url: https://example.org/v1}\n")
+
+    code, found = checks(cli, job)
+
+    assert (code, found["provider"]["state"]) == (2, "bad")
+    assert "the key in MODELVERSE_API_KEY would go to example.org" in found["provider"]["said"]
+    assert "clock" not in found
