@@ -200,7 +200,14 @@ class Provider:
             return self.models[model_id]
         near = nearest(model_id, self.models)
         hint = f"did you mean {near}?" if near else "`batchgen models` lists them"
-        raise CatalogError(f"{self.name} has no model {model_id!r}", hint)
+        raise CatalogError(f"{self.name} has no model {model_id!r}", self.elsewhere(model_id) or hint)
+
+    def elsewhere(self, model_id: str) -> str:
+        """What to write in a job for a model that only another profile has; empty for one that none has."""
+        for profile in self.profiles:
+            if profile != self.profile and model_id in load_provider(self.name, profile).models:
+                return f"the profile {profile} has it: write `provider: {{name: {self.name}, profile: {profile}}}`"
+        return ""
 
     def find(self, words: str) -> Model:
         """The model whose id is `words`, or the only one whose id ends so. Raises CatalogError as `model` does."""

@@ -190,6 +190,7 @@ class _Reading:
             except CatalogError:
                 near = nearest(item.id, provider.models)
                 hint = f"did you mean {near}?" if near else "`batchgen models` lists them"
+                hint = provider.elsewhere(item.id) or hint
                 mistakes.add(at, f"{provider.name} has no model `{item.id}`", hint, kind="unknown model")
                 continue
             raw_label = mistakes.document.raw((*loc, "label")) if item.label is not None else None

@@ -106,3 +106,11 @@ def test_models_shows_the_profiles_and_where_they_differ(cli: Cli) -> None:
     assert "  n: taken too (1 to 4, default 1)" in page
     assert "there is no such model" in cli("models", "gpt-image-2", "--profile", "docs-2026-05").out
     assert json.loads(cli("models", "--json", "--profile", "docs-2026-05").out)["profile"] == "docs-2026-05"
+
+
+def test_a_model_of_another_profile_is_told_with_what_to_write(cli: Cli, tmp_path: Path) -> None:
+    ran = cli("plan", write_job(tmp_path, "prompts: [a]\nmodels: [Qwen/Qwen-Image]\n"))
+
+    assert ran.code == 2
+    assert "modelverse has no model `Qwen/Qwen-Image`" in ran.err
+    assert "write `provider: {name: modelverse, profile: docs-2026-05}`" in ran.err
