@@ -5,7 +5,10 @@ environment, to touch signals and to print: what there is to see, listeners are 
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+import contextvars
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -28,6 +31,8 @@ from batchgen.views.gallery.build import build_gallery
 from batchgen.views.run_log import RunLog
 
 _STATES = frozenset({"failed", "expired", "lost", "unknown"})
+_INTERRUPTIONS = 2
+"""The first is patient, the second is not, and a third one waits for nothing: this machine's disk may hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,14 @@ def run(
 ) -> Report:
     """Make what is missing of a job, and wait until it ends; `run_async` says what the arguments mean.
 
-    Ctrl-C lets calls in flight end, which are paid for, and raises KeyboardInterrupt then.
+    It works in a thread of its own, in which listeners are called, too. Ctrl-C, and whatever else a signal handler raises
+    here, lets calls in flight end, which are paid for, and is raised then; a second one cuts them off.
     Raises UsageError inside a running event loop, and what `run_async` raises.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(
+        return _waited_for(
             run_async(
                 job,
                 key=key,
@@ -102,6 +108,34 @@ def run(
         "batchgen.run was called where an event loop is running already, as in a notebook",
         "write `await batchgen.run_async(job, …)` there",
     )
+
+
+def _waited_for(work: Coroutine[Any, Any, Report]) -> Report:
+    """Run it apart from this thread: what a signal handler raises here must not end up in the middle of a paid call."""
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Report]]] = Future()
+
+    async def begin() -> Report:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await work
+
+    apart = ThreadPoolExecutor(1, thread_name_prefix="batchgen-run")
+    ended = apart.submit(contextvars.copy_context().run, asyncio.run, begin())
+    apart.shutdown(wait=False)
+    interruption: BaseException | None = None
+    for _ in range(_INTERRUPTIONS + 1):
+        try:
+            wait([ended])
+            break
+        except BaseException as error:  # noqa: BLE001  # raised again, when what is paid for has come
+            interruption = interruption or error
+            loop, task = begun.result()
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+    if interruption is not None:
+        raise interruption
+    return ended.result()
 
 
 async def run_async(
@@ -220,21 +254,20 @@ async def _run(job: Job, options: RunOptions, listeners: list[Listener], control
             data = await run_engine(
                 job, connected, folder, ledger, clock=RealClock(), listeners=[*listeners, log], control=control
             )
-        warnings = [log.warning, *await _kept(data, path)]
+        wrong = [log.warning, await _kept(data, path)]
         if gallery and data["error"] is None and control.exit_code is None:
             night = options.night if options.buy else ""
-            warnings.append(await asyncio.to_thread(_renew_gallery, path, job, night))
-        warnings = [warning for warning in warnings if warning]
-        for warning in warnings:
-            log.note(f"warning: {warning}")
-    return _report(data, path, warnings)
+            wrong += [await asyncio.to_thread(_renew_gallery, path, job, night)]
+        for line in filter(None, wrong):
+            log.note(f"warning: {line}")
+    return _report(data, path, tuple(filter(None, wrong)))
 
 
-async def _kept(data: Mapping[str, Any], path: Path) -> list[str]:
-    """Copy the ledger where the run changed something; why not, if it could not be done."""
+async def _kept(data: Mapping[str, Any], path: Path) -> str:
+    """Copy the ledger where the run changed something; why not, or the empty text."""
     if data["error"] is not None or not (data["this_run"]["calls"] or data["counts"]["new_stored"]):
-        return []
-    return [await asyncio.to_thread(back_up, path, RealClock().now())]
+        return ""
+    return await asyncio.to_thread(back_up, path, RealClock().now())
 
 
 def _renew_gallery(folder: Path, job: Job, night: str) -> str:
@@ -248,7 +281,7 @@ def _renew_gallery(folder: Path, job: Job, night: str) -> str:
     return ""
 
 
-def _report(data: dict[str, Any], folder: Path, warnings: Sequence[str]) -> Report:
+def _report(data: dict[str, Any], folder: Path, warnings: tuple[str, ...]) -> Report:
     counts = dict(data["counts"])
     new_pictures = counts.pop("new_stored")
     return Report(
@@ -261,6 +294,6 @@ def _report(data: dict[str, Any], folder: Path, warnings: Sequence[str]) -> Repo
         maybe_billed=Decimal(data["this_run"]["maybe_billed"]),
         currency=data["currency"],
         next=tuple(data["next"]),
-        warnings=tuple(warnings),
+        warnings=warnings,
         data=data,
     )

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import multiprocessing
+import os
 import pickle
+import signal
 import sqlite3
 import traceback
 from collections.abc import Iterator
@@ -310,3 +312,33 @@ def test_a_report_and_a_job_travel_between_processes(sandbox: Server, tmp_path: 
         report = pool.submit(batchgen.run, job, environment=environment(sandbox), limit=1).result()
 
     assert (report.is_done, report.new_pictures, report.folder) == (True, 1, job.output.folder)
+
+
+class TimeLimit(BaseException):
+    """What a scheduler raises in the middle of whatever is going on."""
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGUSR1, TimeLimit)])
+def test_what_a_signal_raises_waits_for_the_calls_in_flight(
+    number: signal.Signals, raised: type[BaseException], slow_sandbox: Server, tmp_path: Path
+) -> None:
+    job = load(tmp_path, slow_sandbox, TEXT + "limits: {concurrency: 1}\n")
+
+    def late(*_: object) -> None:
+        raise TimeLimit
+
+    def listen(event: Event) -> None:
+        if isinstance(event, CallSent):
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGUSR1, late)
+    try:
+        with pytest.raises(raised):
+            batchgen.run(job, environment=environment(slow_sandbox), listeners=[listen])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert len(list(batchgen.manifest(job.output.folder))) == slow_sandbox.bill()["requests"] == 1
+    with batchgen.open_ledger(job.output.folder) as ledger:
+        assert [row["state"] for row in ledger.execute("SELECT state FROM attempts")] == ["billed"]
+    assert json.loads((job.output.folder / "report.json").read_text())["exit_code"] == batchgen.Exit.SIGINT
