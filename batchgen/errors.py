@@ -17,7 +17,7 @@ It refuses to know how an error is shown: `cli/` prints `message` and `hint`, an
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Exit(IntEnum):
@@ -60,7 +60,7 @@ def worst(codes: "set[Exit]") -> Exit:
 class BatchgenError(Exception):
     """Anything that batchgen tells the user about: what happened, to what, and what to do next.
 
-    `message` is one or more lines; `hint` is the next step, or empty.
+    `message` is one or more lines; `hint` is the next step, or empty: a traceback, as in a notebook, shows it below the message.
     """
 
     exit_code: ClassVar[Exit] = Exit.BUG
@@ -69,6 +69,11 @@ class BatchgenError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"next: {hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a pool of processes hands errors on as the arguments that made them
+        return type(self), (self.message, self.hint)
 
 
 class UsageError(BatchgenError):
@@ -115,6 +120,9 @@ class JobError(UsageError):
         if rest:
             shown.append("and more: " + ", ".join(f"{count} × {kind}" for kind, count in rest.items()))
         super().__init__("\n".join(shown), hint)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self.problems), self.hint)
 
 
 class CatalogError(UsageError):

@@ -203,7 +203,7 @@ class _Run:
         if "unknown" not in self._options.drop:
             return
         run = self._context
-        if self._options.only or self._options.limit:
+        if self._options.only or self._options.limit is not None:
             closed = 0
             for chunk in _chunks(self._tasks()):
                 ids = [task.task_id for task in chunk]

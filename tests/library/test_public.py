@@ -30,7 +30,19 @@ def test_their_arguments_are_these() -> None:
     assert arguments("run") == arguments("run_async") == f"job {RUN}"
     assert arguments("manifest") == arguments("open_ledger") == "folder"
     assert list(batchgen.Report.__dataclass_fields__) == (
-        ["exit_code", "reason", "folder", "counts", "new_pictures", "spent", "maybe_billed", "currency", "next", "data"]
+        [
+            "exit_code",
+            "reason",
+            "folder",
+            "counts",
+            "new_pictures",
+            "spent",
+            "maybe_billed",
+            "currency",
+            "next",
+            "warnings",
+            "data",
+        ]
     )
 
 

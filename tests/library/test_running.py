@@ -3,8 +3,14 @@
 import asyncio
 import contextlib
 import json
+import multiprocessing
+import os
+import pickle
+import signal
 import sqlite3
+import traceback
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +18,8 @@ import pytest
 
 import batchgen
 from batchgen.clock import RealClock
-from batchgen.errors import CredentialsError, LockedError, UsageError
-from batchgen.events import CallSent, Event, PictureStored, RunEnded
+from batchgen.errors import CredentialsError, JobError, LockedError, UsageError
+from batchgen.events import CallSent, Event, Notice, PictureStored, RunEnded
 from batchgen.storage.lock import FolderLock
 from tests.scenarios.conftest import KEY, Server, sandbox_process, write_job
 
@@ -65,7 +71,7 @@ def test_the_blocking_call_makes_the_page_when_it_is_asked_to(sandbox: Server, t
 
     assert report.is_done
     assert (report.folder / "gallery" / "index.html").is_file()
-    assert [row.prompt for row in batchgen.manifest(report.folder)].sort() == ["a fox", "a cup", "an owl"].sort()
+    assert sorted(row.prompt for row in batchgen.manifest(report.folder)) == ["a cup", "a fox", "an owl"]
 
 
 def test_the_plan_knows_what_is_done(sandbox: Server, tmp_path: Path) -> None:
@@ -194,3 +200,145 @@ def test_the_ledger_cannot_be_written_and_is_closed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no ledger"), contextlib.ExitStack() as stack:
         stack.enter_context(batchgen.open_ledger(tmp_path / "nowhere"))
     assert list(batchgen.manifest(tmp_path / "nowhere")) == []
+
+
+async def test_the_deadline_of_the_job_counts_here_too(sandbox: Server, tmp_path: Path) -> None:
+    job = load(tmp_path, sandbox, TEXT + "deadline: 0.001s\n")
+
+    report = await batchgen.run_async(job, environment=environment(sandbox))
+    later = await batchgen.run_async(job, environment=environment(sandbox), deadline_s=600)
+
+    assert (report.exit_code, report.new_pictures) == (batchgen.Exit.UNAVAILABLE, 0)
+    assert "deadline" in report.reason
+    assert (later.is_done, later.new_pictures) == (True, 3)
+
+
+async def test_a_page_that_cannot_be_made_takes_no_report_away(sandbox: Server, tmp_path: Path) -> None:
+    job = load(tmp_path, sandbox)
+    job.output.folder.mkdir(parents=True)
+    (job.output.folder / "gallery").mkdir()
+    (job.output.folder / "gallery" / "index.html").mkdir()  # where the page would stand
+
+    report = await batchgen.run_async(job, environment=environment(sandbox), gallery=True)
+
+    assert (report.is_done, report.new_pictures) == (True, 3)
+    assert report.warnings
+    assert "the gallery was not renewed" in report.warnings[0]
+    (log,) = (job.output.folder / "runs").glob("*.log")
+    assert report.warnings[0] in log.read_text()
+
+
+async def test_nothing_but_a_bound_of_none_is_no_bound(sandbox: Server, tmp_path: Path) -> None:
+    job = load(tmp_path, sandbox)
+
+    assert batchgen.plan(job, limit=0).total("pictures") == 0
+    assert (await batchgen.run_async(job, environment=environment(sandbox), limit=0)).counts["tasks"] == 0
+    assert sandbox.bill()["requests"] == 0
+
+
+async def test_a_second_cancellation_leaves_at_once_and_the_call_counts_as_maybe_billed(tmp_path: Path) -> None:
+    with sandbox_process(tmp_path, "--latency", "60", "--scale", "1") as server:
+        job = load(tmp_path, server, TEXT + "limits: {concurrency: 1}\n")
+        sent = asyncio.Event()
+        stopping = asyncio.Event()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, CallSent):
+                sent.set()
+            if isinstance(event, Notice) and "stopping" in event.message:
+                stopping.set()
+
+        task = asyncio.create_task(batchgen.run_async(job, environment=environment(server), listeners=[listen]))
+        await sent.wait()
+        task.cancel()
+        await stopping.wait()
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    plan = batchgen.plan(job)
+    assert (plan.total("done"), plan.total("new")) == (0, 3)
+    with batchgen.open_ledger(job.output.folder) as ledger:
+        assert [row["state"] for row in ledger.execute("SELECT state FROM attempts")] == ["unknown"]
+
+
+def test_an_error_that_nobody_catches_says_what_to_do_next(tmp_path: Path) -> None:
+    job = batchgen.load_job(write_job(tmp_path, TEXT))
+
+    with pytest.raises(batchgen.BatchgenError) as caught:
+        batchgen.run(job)
+
+    shown = "".join(traceback.format_exception(caught.value))
+    assert caught.value.hint
+    assert f"next: {caught.value.hint}" in shown
+
+
+def test_errors_come_whole_out_of_another_process(tmp_path: Path) -> None:
+    path = write_job(tmp_path, "models: [nobody/nothing]\nprompt: [x]\n")
+    with pytest.raises(JobError) as caught:
+        batchgen.load_job(path)
+
+    back = pickle.loads(pickle.dumps(caught.value))
+
+    assert (type(back), back.problems, back.message, back.hint) == (
+        JobError,
+        caught.value.problems,
+        caught.value.message,
+        caught.value.hint,
+    )
+    locked = pickle.loads(pickle.dumps(LockedError("it is taken", "wait")))
+    assert (locked.message, locked.hint) == ("it is taken", "wait")
+
+
+def test_what_is_dropped_is_bounded_like_what_is_bought(sandbox: Server, tmp_path: Path) -> None:
+    job = load(tmp_path, sandbox, TEXT.replace("a cup", "'a cup [[fault:504]]'") + "on_unknown: hold\n")
+
+    def states() -> list[str]:
+        with batchgen.open_ledger(job.output.folder) as ledger:
+            return [row["state"] for row in ledger.execute("SELECT state FROM tasks WHERE state != 'stored'")]
+
+    held = batchgen.run(job, environment=environment(sandbox))
+    assert (held.exit_code, states()) == (batchgen.Exit.HELD, ["unknown"])
+    batchgen.run(job, environment=environment(sandbox), limit=0, drop=["unknown"])
+    assert states() == ["unknown"]
+    batchgen.run(job, environment=environment(sandbox), drop=["unknown"])
+    assert states() == ["lost"]
+
+
+def test_a_report_and_a_job_travel_between_processes(sandbox: Server, tmp_path: Path) -> None:
+    job = load(tmp_path, sandbox)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        report = pool.submit(batchgen.run, job, environment=environment(sandbox), limit=1).result()
+
+    assert (report.is_done, report.new_pictures, report.folder) == (True, 1, job.output.folder)
+
+
+class TimeLimit(BaseException):
+    """What a scheduler raises in the middle of whatever is going on."""
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGUSR1, TimeLimit)])
+def test_what_a_signal_raises_waits_for_the_calls_in_flight(
+    number: signal.Signals, raised: type[BaseException], slow_sandbox: Server, tmp_path: Path
+) -> None:
+    job = load(tmp_path, slow_sandbox, TEXT + "limits: {concurrency: 1}\n")
+
+    def late(*_: object) -> None:
+        raise TimeLimit
+
+    def listen(event: Event) -> None:
+        if isinstance(event, CallSent):
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGUSR1, late)
+    try:
+        with pytest.raises(raised):
+            batchgen.run(job, environment=environment(slow_sandbox), listeners=[listen])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert len(list(batchgen.manifest(job.output.folder))) == slow_sandbox.bill()["requests"] == 1
+    with batchgen.open_ledger(job.output.folder) as ledger:
+        assert [row["state"] for row in ledger.execute("SELECT state FROM attempts")] == ["billed"]
+    assert json.loads((job.output.folder / "report.json").read_text())["exit_code"] == batchgen.Exit.SIGINT
