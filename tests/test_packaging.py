@@ -56,6 +56,7 @@ def run(*words: object, folder: Path, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("home", PYTHONS, ids=lambda path: path.name)
 def test_it_works_without_extras_and_tools_of_developers(home: Path, wheel: Path, tmp_path: Path) -> None:
     python, command = home / "bin" / "python", home / "bin" / "batchgen"

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import batchgen
 
 NAMES = [
@@ -59,6 +61,7 @@ def test_the_import_loads_nothing_heavy_and_the_package_says_that_it_is_typed() 
     assert (Path(batchgen.__file__).parent / "py.typed").is_file()
 
 
+@pytest.mark.timeout(300)
 def test_a_type_checker_knows_the_names(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import KEY, Server, bare_environment, manifest
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 
 
+@pytest.mark.timeout(300)
 def test_every_step_of_the_tutorial_works(sandbox: Server, tmp_path: Path) -> None:
     environment = bare_environment(tmp_path, MODELVERSE_API_KEY=KEY, MODELVERSE_BASE_URL=sandbox.base_url)
     (tmp_path / "jobs").mkdir()
