@@ -10,6 +10,7 @@ import click
 from batchgen.cli.completion import model_ids, providers
 from batchgen.cli.messages import say
 from batchgen.errors import JobError, UsageError
+from batchgen.outside import clean
 
 if TYPE_CHECKING:
     from batchgen.catalog.catalog import Model, Provider
@@ -79,7 +80,7 @@ def _text(
     from batchgen.spec.beginnings import first_job, job_of_call, job_of_table, pictures_of
     from batchgen.spec.curl import read_call
 
-    named = shlex.quote(str(path))
+    named = clean(shlex.quote(str(path)), 1000)  # it stands in comments, where a line must stay a line
     if curl is not None:
         who = load_provider(provider or "modelverse")
         return job_of_call(named, who, read_call(_call(curl)), own_address=provider is None), False

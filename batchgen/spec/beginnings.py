@@ -27,9 +27,9 @@ _COLUMN = 29
 _PLAIN = re.compile(r"[\w./-]*[A-Za-z][\w./-]*")
 _TEXT_NAMES = ("instruction", "instructions", "description", "text", "caption", "title", "提示词", "描述", "文案")
 _ID_NAMES = ("sku", "name", "key", "code", "handle", "slug", "编号", "货号")
-_PICTURE = re.compile(
-    r"\S[^|]*\.(?:png|jpe?g|webp|gif|bmp)(?:\?\S*)?|data:image/.*|https?://\S+", re.IGNORECASE | re.DOTALL
-)
+_PICTURE = re.compile(r"\S[^|]*\.(?:png|jpe?g|webp|gif|bmp)(?:\?\S*)?|data:image/.*", re.IGNORECASE | re.DOTALL)
+_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_PICTURE_NAMES = re.compile(r"image|img|photo|picture|pic\b|图")
 _FREE_FORM = ("prompt", "seed")
 
 
@@ -125,8 +125,8 @@ def job_of_table(
     uses = list(models) or _fitting(provider, pictures)
     entry = [f"file: {_plain(os.path.relpath(table.absolute(), folder.absolute()))}"]
     entry += [f"encoding: {_plain(encoding)}"] if encoding else []
-    entry += [f'id: "{{{identity}}}"'] if identity and identity != "id" else []
-    entry += [f'prompt: "{{{text}}}"'] if text != "prompt" else []
+    entry += [f"id: {quoted(f'{{{identity}}}')}"] if identity and identity != "id" else []
+    entry += [f"prompt: {quoted(f'{{{text}}}')}"] if text != "prompt" else []
     entry += _params_of(read, pictures, uses, inside, templates=text != "prompt")
     entry[0] = _said(f"  - {entry[0]}", f"{len(read.records):,} rows; columns: {harmless(', '.join(read.columns))}", 0)
     tasks = len(read.records) * len(uses)
@@ -231,7 +231,11 @@ def _cells(table: Table, name: str) -> list[Any]:
 def _holds_pictures(table: Table, name: str) -> bool:
     cells = _cells(table, name)
     parts = [part for cell in cells for part in (cell if isinstance(cell, list) else str(cell).split("|"))]
-    return bool(parts) and all(isinstance(part, str) and _PICTURE.fullmatch(part.strip()) for part in parts)
+    # A link may lead to a page: the column's name has to say that it is a picture.
+    kinds = (_PICTURE, _LINK) if _PICTURE_NAMES.search(name) else (_PICTURE,)
+    return bool(parts) and all(
+        isinstance(part, str) and any(kind.fullmatch(part.strip()) for kind in kinds) for part in parts
+    )
 
 
 def _text_column(table: Table, pictures: Sequence[str]) -> str:

@@ -246,3 +246,33 @@ def test_schema_prints_and_writes_the_same(tmp_path: Path) -> None:
     Draft202012Validator.check_schema(json.loads(printed))
     with pytest.raises(BatchgenError, match="cannot be written"):
         invoke("schema", "--output", tmp_path / "none" / "schema.json")
+
+
+def test_names_that_mean_something_in_yaml_stay_names(init: Init, tmp_path: Path) -> None:
+    text = 'name,"say ""what""",link,photo\na,a cup,https://shop.example/a,mug.jpg\nb,a lamp,https://shop.example/b,lamp.jpg\n'
+    job = init("--from-csv", table(tmp_path / "in: {put} #1", text))
+    found = list(expand(job, night=""))
+
+    assert [(task.prompt_id, task.prompt) for task in found] == [("a", "a cup"), ("b", "a lamp")]
+    assert [Path(task.params["image"].path).name for task in found] == ["mug.jpg", "lamp.jpg"]
+
+
+def test_links_are_pictures_where_the_column_says_so(init: Init, tmp_path: Path) -> None:
+    text = "sku,photo,text\na,https://cdn.example/1,a cup\nb,https://cdn.example/2,a lamp\n"
+    job = init("--from-csv", table(tmp_path, text))
+
+    assert [task.params["image"].source for task in expand(job, night="")] == [
+        "https://cdn.example/1",
+        "https://cdn.example/2",
+    ]
+
+
+def test_a_path_with_odd_letters_breaks_no_comment(tmp_path: Path) -> None:
+    path = tmp_path / "a\nprompts: [evil]"
+
+    result = invoke("init", path)
+
+    written = next(tmp_path.glob("*.yaml"))
+    assert result.exit_code == 0
+    assert len(load_job(written, environment={}).rows) == 2
+    assert "evil" not in written.read_text().replace("# ", "#").split("provider:", 1)[1]
