@@ -16,7 +16,7 @@ from batchgen.spec.curl import Call
 from batchgen.spec.editor import FILE_NAME
 from batchgen.spec.fields import is_path
 from batchgen.spec.syntax import looks_secret
-from batchgen.spec.tables import Table, read_table
+from batchgen.spec.tables import KINDS, Table, read_table
 from batchgen.spec.wording import harmless
 from batchgen.spec.yaml_writer import flow, quoted
 
@@ -111,6 +111,10 @@ def job_of_table(
 
     Raises JobError for a table that cannot be read, UsageError for one without a text.
     """
+    if table.suffix.lower() not in KINDS:
+        raise UsageError(f"{table} is no table of prompts", f"name a file that ends in {', '.join(KINDS)}")
+    if not table.is_file():
+        raise UsageError(f"there is no file {table}", "name a table of prompts")
     problems: list[Problem] = []
     read = read_table(table, str(table), encoding, problems.append)
     if problems:
