@@ -36,7 +36,7 @@ def found(minor: int) -> str | None:
 
 def runs(path: str, minor: int) -> bool:
     """Whether an interpreter is what its name says, and can make environments."""
-    question = "import sys, venv, ensurepip; print(sys.implementation.name, sys.version_info[:2])"
+    question = "import ensurepip, sqlite3, ssl, sys, venv; print(sys.implementation.name, sys.version_info[:2])"
     answer = subprocess.run([path, "-c", question], capture_output=True, text=True, check=False)
     return answer.stdout.strip() == f"cpython (3, {minor})"
 
