@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import re
 import zoneinfo
 from pathlib import Path
 
@@ -49,8 +50,10 @@ def test_a_time_of_day_is_read_as_people_write_it(text: str, at: tuple[int, int]
 
 @pytest.mark.parametrize("text", ["26:00", "2", "02:60", "2am", "", "02:00:00", "\x1b[2J"])
 def test_what_is_no_time_of_day_is_refused_in_words(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^--at [^\x1b]*is no time of day$"):
+    with pytest.raises(UsageError) as caught:
         parse_at(text)
+
+    assert re.fullmatch(r"--at [^\x1b]*is no time of day", caught.value.message)
 
 
 @pytest.mark.parametrize(
